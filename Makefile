@@ -1,0 +1,57 @@
+# Every target that needs the tools makes them first (`make setup`), so a fresh clone starts anywhere.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test soak audit lint format types up down docs lock clean
+
+BIN := .venv/bin
+ROOMS := wire identity producers engines stream training lesionstream local
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: .venv, Java, Maven, Redis, Kafka's jars (YES=1: without asking)
+	@bash deploy/setup.sh
+
+demo: setup ## everything at once (DATA=folder of DICOM, SECONDS=60 to end by itself)
+	@exec $(BIN)/lesionstream demo $(if $(DATA),--data "$$DATA") $(if $(SECONDS),--seconds "$(SECONDS)")
+
+test: setup ## all tests that need no GPU (ARGS=... goes to pytest)
+	@exec $(BIN)/python -m pytest -m "not soak and not gpu" $(ARGS)
+
+soak: setup ## the tests that take minutes to observe
+	@exec $(BIN)/python -m pytest -m soak $(ARGS)
+
+lint: setup types ## formatting, rules, types, imports between rooms, spelling
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell
+
+types: setup ## mypy alone
+	@$(BIN)/mypy --strict $(ROOMS) tests
+
+format: setup ## put the sources in shape
+	@$(BIN)/ruff check --fix --exit-zero --quiet .
+	@$(BIN)/ruff format .
+
+audit: setup ## known vulnerabilities in what is locked, and risky code
+	@$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	@$(BIN)/ruff check --select S .
+
+up: setup ## start the local Kafka and Redis, print their addresses
+	@exec $(BIN)/lesionstream up
+
+down: setup ## stop them
+	@exec $(BIN)/lesionstream down
+
+docs: setup ## regenerate the generated documents (JSON Schemas, AsyncAPI)
+	@exec $(BIN)/python -m wire.schemas
+
+lock: setup ## lock the newest allowed versions, by hash and without addresses
+	@PIP_FIND_LINKS= PIP_INDEX_URL= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" \
+	    $(BIN)/pip-compile --quiet --upgrade --extra dev --generate-hashes --strip-extras \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe \
+	    --no-emit-options --output-file requirements.lock pyproject.toml
+
+clean: ## remove caches and build outputs (.venv and .lesionstream stay)
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

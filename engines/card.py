@@ -1,0 +1,157 @@
+"""The card of an engine: what its engine.json says of data, figures and limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Text = Annotated[str, Field(min_length=1)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Accepted(_Frozen):
+    """Which images an engine was made for; an empty list accepts anything.
+
+    Attributes
+    ----------
+    modalities : DICOM Modality (0008,0060) values.
+    sop_class_uids : DICOM SOP Class UIDs.
+    body_parts : words, one of which BodyPartExamined (0018,0015) must contain where it is set.
+    """
+
+    modalities: tuple[Text, ...]
+    sop_class_uids: tuple[Text, ...]
+    body_parts: tuple[Text, ...]
+
+
+class InputSpec(_Frozen):
+    """The tensor a model takes.
+
+    Attributes
+    ----------
+    shape : sizes in the order of `axes`; -1 is any batch size.
+    axes : one letter an axis: N frame, C channel, H row, W column.
+    spacing_mm : size of a pixel; None where views are scaled to fill the tensor.
+    hu_window : (low, high) HU that are mapped to 0 and 1.
+    """
+
+    shape: tuple[int, ...]
+    axes: Text
+    spacing_mm: float | None = Field(default=None, gt=0.0)
+    hu_window: tuple[float, float]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(self.shape) != len(self.axes):
+            raise ValueError(f"shape {self.shape} and axes {self.axes!r} differ in length")
+        if self.hu_window[0] >= self.hu_window[1]:
+            raise ValueError(f"hu_window {self.hu_window} is not (low, high)")
+        return self
+
+
+class OperatingPoints(_Frozen):
+    """Thresholds in [0, 1].
+
+    Attributes
+    ----------
+    screen : sensitivity first, on `lesion_probability`.
+    alarm : few false alarms; on `lesions[].probability`, for a classifier on
+        `lesion_probability`.
+    """
+
+    screen: Probability
+    alarm: Probability
+
+
+class DataSource(_Frozen):
+    """One set of images a model has seen, and under what licence."""
+
+    name: Text
+    licence: Text
+    use: Text
+    cite: Text
+
+
+class Figure(_Frozen):
+    """One measured number.
+
+    Attributes
+    ----------
+    name : what was measured, e.g. "AUC".
+    value : the number.
+    low, high : 95 % interval, None where there are too few patients for one.
+    on : data, split and unit of counting.
+    n : how many units, in words: "412 half-lungs of 98 patients".
+    """
+
+    name: Text
+    value: float
+    low: float | None = None
+    high: float | None = None
+    on: Text
+    n: Text
+
+
+class EngineCard(_Frozen):
+    """What engine.json says, validated: every field is there for someone who must decide by it.
+
+    Attributes
+    ----------
+    name, version : identity; with `sha256` part of every finding's id.
+    task : what the model answers.
+    simulated : True for a stand-in that was not trained on patients.
+    description : one paragraph for a person.
+    accepted : images it was made for; ask with `accepts`.
+    input : the tensor it takes.
+    operating_points : thresholds.
+    training_data, figures, prevalence, limits_of_use, licence : the honest part.
+    sha256 : of model.onnx, hexadecimal, lower case.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    task: Literal["detect", "classify", "segment", "forecast", "effect"]
+    simulated: bool
+    description: Text
+    accepted: Accepted
+    input: InputSpec
+    operating_points: OperatingPoints
+    training_data: tuple[DataSource, ...]
+    figures: tuple[Figure, ...]
+    prevalence: Text
+    limits_of_use: tuple[Text, ...]
+    licence: Text
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    def accepts(
+        self, *, modality: str | None, sop_class_uid: str | None, body_part: str | None
+    ) -> bool:
+        """Tell whether an image is of the kind this engine was made for.
+
+        Parameters
+        ----------
+        modality, sop_class_uid, body_part : as in the image; None where the image does not say.
+
+        Returns
+        -------
+        bool
+            False when anything the image says is against it, or when it says neither what
+            modality nor what SOP class it is. An unset body part never refuses: many scanners
+            leave it out.
+        """
+        if modality is None and sop_class_uid is None:
+            return False
+        said = (
+            (modality, self.accepted.modalities),
+            (sop_class_uid, self.accepted.sop_class_uids),
+        )
+        if any(value is not None and known and value not in known for value, known in said):
+            return False
+        part = (body_part or "").strip().upper()
+        words = self.accepted.body_parts
+        return not part or not words or any(word in part for word in words)

@@ -1,0 +1,126 @@
+"""From a name to a loaded engine: the catalogue folder, its checks, the choice of device."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from engines.card import EngineCard
+from engines.errors import CatalogueError, EngineError, EngineFailed
+from engines.protocol import Engine
+
+DEFAULT_ENGINE = "textbook-256"
+CATALOGUE = Path(__file__).parent / "catalogue"
+
+_CARD, _MODEL = "engine.json", "model.onnx"
+
+
+def list_engines(catalogue: Path | None = None) -> list[EngineCard]:
+    """Read the cards of all engines, sorted by name; no model is loaded.
+
+    Parameters
+    ----------
+    catalogue : folder with one folder an engine; by default the one shipped with this package.
+
+    Raises
+    ------
+    CatalogueError  the folder is missing, or one of its cards is missing or not valid.
+    """
+    root = _root(catalogue)
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "_")))
+    return [_read_card(folder) for folder in folders]
+
+
+def load_engine(
+    name: str,
+    *,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
+    catalogue: Path | None = None,
+) -> Engine:
+    """Load an engine, checked against its card; takes some tenths of a second.
+
+    Parameters
+    ----------
+    name : folder in the catalogue, e.g. ``DEFAULT_ENGINE``.
+    device : "cpu" and, in this version, "auto" are ONNX Runtime on the CPU.
+    threads : that one inference may use, >= 1; by default 1, since workers scale by processes
+        and one thread answers with the same bits on every machine of a kind.
+    catalogue : as for `list_engines`.
+
+    Raises
+    ------
+    CatalogueError  no such engine; or its files are missing, altered, or do not fit together.
+    EngineError     the device cannot be had.
+    ValueError      `threads` below 1, or an unknown `device`.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
+    folder = _folder(name, _root(catalogue))
+    card = _read_card(folder)
+    if device == "cuda":
+        raise EngineError(
+            f"engine {name} cannot run on cuda: the TensorRT backend is not part of this version. "
+            "Use device cpu (or auto)."
+        )
+    if card.task != "classify":
+        raise EngineError(f"engine {name} is for the task {card.task}; only classify can be run")
+    model = _checked_model(folder, card)
+    from engines.onnx_runtime import OnnxClassifier  # keeps `import engines` cheap
+
+    try:
+        return OnnxClassifier(card, model, threads=threads or 1)
+    except EngineFailed as error:
+        raise CatalogueError(f"{error}. Restore {model} from its release.") from error
+
+
+def _root(catalogue: Path | None) -> Path:
+    root = CATALOGUE if catalogue is None else catalogue
+    if not root.is_dir():
+        raise CatalogueError(f"{root}: no such folder. Install the package again.")
+    return root
+
+
+def _folder(name: str, root: Path) -> Path:
+    """Folder of an engine; a name never leaves the catalogue."""
+    known = sorted(p.name for p in root.iterdir() if (p / _CARD).is_file())
+    if name not in known:
+        raise CatalogueError(
+            f"{root}: no engine {name!r}. Use one of: {', '.join(known) or 'none is installed'}."
+        )
+    return root / name
+
+
+def _read_card(folder: Path) -> EngineCard:
+    path = folder / _CARD
+    try:
+        card = EngineCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CatalogueError(f"{path}: {error.strerror}. Restore it from its release.") from error
+    except ValidationError as error:
+        raise CatalogueError(f"{path}: not a valid card. Restore it. {error}") from error
+    if card.name != folder.name:
+        raise CatalogueError(
+            f"{path}: says it is {card.name!r}. Name the folder so, or restore it."
+        )
+    return card
+
+
+def _checked_model(folder: Path, card: EngineCard) -> Path:
+    """Path of model.onnx, whose bytes are those the card speaks of."""
+    path = folder / _MODEL
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CatalogueError(f"{path}: {error.strerror}. Restore it from its release.") from error
+    if found != card.sha256:
+        raise CatalogueError(
+            f"{path}: sha256 is {found}, {_CARD} says {card.sha256}. "
+            "The file was altered or half copied: restore both from one release."
+        )
+    return path

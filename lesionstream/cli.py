@@ -1,0 +1,269 @@
+"""The command line: parses words, wires the rooms together, turns errors into one line each.
+
+Commands import what they need when they run: decode processes start from this module too, and
+must stay small.
+"""
+
+import logging
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="lesionstream",
+    help="Looks at each scan frame within a second. Decision support, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+topics_app = typer.Typer(no_args_is_help=True, help="The topics on Kafka: create, describe.")
+letters_app = typer.Typer(
+    no_args_is_help=True, help="Frames that could not be used: list, show, replay."
+)
+app.add_typer(topics_app, name="topics")
+app.add_typer(letters_app, name="dead-letters")
+
+Paths = Annotated[
+    list[Path], typer.Argument(help="DICOM files, folders, zip archives", show_default=False)
+]
+Jsonl = Annotated[bool, typer.Option("--jsonl", help="One JSON object a line on stdout.")]
+
+
+class Device(StrEnum):
+    """Where an engine runs."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class WorkerName(StrEnum):
+    """The workers."""
+
+    SCORING = "scoring"
+    PATIENTS = "patients"
+
+
+class TailTopic(StrEnum):
+    """What `tail` watches."""
+
+    RESULTS = "results"
+    ALERTS = "alerts"
+    ACTIONS = "actions"
+    FRAMES = "frames"
+
+
+@app.command()
+def infer(
+    paths: Paths,
+    engine: Annotated[str | None, typer.Option(help="Engine of the catalogue.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where it runs.")] = None,
+    jsonl: Jsonl = False,
+) -> None:
+    """Score DICOM files without Kafka: one finding for each frame, a reason where there is none.
+
+    Exit code 1 if any frame or file could not be scored.
+    """
+    from lesionstream import infer as command
+
+    raise typer.Exit(command.infer(paths, engine=engine, device=device, jsonl=jsonl))
+
+
+@app.command()
+def up() -> None:
+    """Start a local Kafka and Redis, create the topics, print where they are.
+
+    Use it as: eval "$(lesionstream up)"
+    """
+    from lesionstream import servers
+
+    servers.up()
+
+
+@app.command()
+def down() -> None:
+    """Stop the local Kafka and Redis; their data stay."""
+    from lesionstream import servers
+
+    servers.down()
+
+
+@app.command()
+def worker(name: Annotated[WorkerName, typer.Argument(help="scoring or patients")]) -> None:
+    """Run a worker until it is told to stop; start as many as you like."""
+    from lesionstream import workers
+
+    workers.run(name.value)
+
+
+@app.command()
+def replay(
+    paths: Paths,
+    fps: Annotated[
+        float | None, typer.Option(min=0.001, help="At most so many frames a second.")
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, for ever.")] = False,
+) -> None:
+    """Publish DICOM to `frames` as a device would; what cannot be a frame goes to quarantine.
+
+    Running it again publishes the same frames with the same ids: nothing counts twice. Exit code
+    1 if something could not become a frame.
+    """
+    from lesionstream import replaying
+
+    raise typer.Exit(replaying.replay_paths(paths, fps=fps, loop=loop))
+
+
+@app.command()
+def tail(
+    topic: Annotated[TailTopic, typer.Argument(help="results, alerts, actions or frames")],
+    jsonl: Jsonl = False,
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Show what is there already, too.")
+    ] = False,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Stop at the end instead of waiting for more.")
+    ] = False,
+) -> None:
+    """Watch a topic."""
+    from lesionstream import watching
+
+    watching.tail(
+        topic.value, jsonl=jsonl, from_beginning=from_beginning or until_end, follow=not until_end
+    )
+
+
+@app.command()
+def patient(
+    patient_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Pseudonym; without it, all are listed.")
+    ] = None,
+) -> None:
+    """Show the state of a patient as JSON."""
+    from lesionstream import watching
+
+    raise typer.Exit(watching.patient(patient_id))
+
+
+@app.command()
+def doctor() -> None:
+    """Check everything, and say what to do about what is wrong. Exit code 1 if anything is."""
+    from lesionstream import doctor as command
+
+    raise typer.Exit(command.doctor())
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of DICOM; default: pydicom's own test images.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="End by itself after so long; default: Ctrl-C.")
+    ] = None,
+    fps: Annotated[float, typer.Option(min=0.1, help="Frames a second.")] = 5.0,
+) -> None:
+    """Start everything, replay images through it and show what it says, live."""
+    from lesionstream import demo as command
+
+    raise typer.Exit(command.demo(data, seconds=seconds, fps=fps))
+
+
+@topics_app.command("create")
+def topics_create() -> None:
+    """Create the topics that are missing. Idempotent."""
+    from lesionstream import topics
+
+    topics.create()
+
+
+@topics_app.command("describe")
+def topics_describe() -> None:
+    """Show each topic as it is, and what differs from what it should be. Exit code 1 if any does."""
+    from lesionstream import topics
+
+    raise typer.Exit(topics.describe())
+
+
+Reason = Annotated[str | None, typer.Option(help="Only letters with this reason.")]
+
+
+@letters_app.command("list")
+def letters_list(reason: Reason = None, jsonl: Jsonl = False) -> None:
+    """List dead letters and what lies in quarantine."""
+    from lesionstream import letters
+
+    letters.show_all(reason, jsonl=jsonl)
+
+
+@letters_app.command("show")
+def letters_show(
+    reference: Annotated[str, typer.Argument(help="PARTITION:OFFSET or sha256, as listed")],
+) -> None:
+    """Show one dead letter."""
+    from lesionstream import letters
+
+    raise typer.Exit(letters.show(reference))
+
+
+@letters_app.command("replay")
+def letters_replay(
+    references: Annotated[
+        list[str] | None,
+        typer.Argument(help="PARTITION:OFFSET or sha256, as listed; without any: all"),
+    ] = None,
+    reason: Reason = None,
+) -> None:
+    """Send dead letters and quarantined files through once more. Ids stay the same."""
+    from lesionstream import letters
+
+    raise typer.Exit(letters.replay(references or [], reason))
+
+
+def fail(words: str) -> NoReturn:
+    """Say what is wrong on stderr and end with exit code 2."""
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(words, err=True)
+    raise SystemExit(2)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Return the errors that are a sentence to the user and no traceback."""
+    from engines import EngineError
+    from identity.pseudonyms import KeyFileError
+    from lesionstream.settings import SettingsError
+    from local import LocalError
+    from producers.publisher import PublishError
+    from wire.topic_admin import BrokerUnavailable
+
+    return (
+        EngineError,
+        KeyFileError,
+        SettingsError,
+        LocalError,
+        PublishError,
+        BrokerUnavailable,
+        FileNotFoundError,
+    )
+
+
+def main() -> None:
+    """Run the command line; never shows a traceback for what a user can put right."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # our errors say it in one line
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except Exception as error:  # where the process ends
+        if not isinstance(error, _expected()):
+            raise
+        what = f"{error.filename}: no such file or folder" if isinstance(
+            error, FileNotFoundError
+        ) else str(error)
+        fail(what)

@@ -1,0 +1,106 @@
+"""Settings: the only reader of the environment. All else takes arguments.
+
+Order: environment (``LESIONSTREAM_*``), the TOML file named by ``LESIONSTREAM_CONFIG``, defaults.
+"""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from wire.topics import Names
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used.
+
+    Operator action: correct the variable or the line of the TOML file that is named.
+    """
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set."""
+
+    model_config = SettingsConfigDict(env_prefix="LESIONSTREAM_", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        Path(".lesionstream"),
+        description="state folder: local broker and cache, key, quarantine, logs",
+    )
+    kafka: str | None = Field(None, description="host:port[,host:port] of a running Kafka")
+    redis: str | None = Field(None, description="redis://host:port/db of a running Redis")
+    topic_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="before topics, groups and keys"
+    )
+    key_file: Path | None = Field(
+        None, description="key of the pseudonyms; default: pseudonym.key in the state folder"
+    )
+    engine: str = Field("textbook-256", description="engine that scores")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs")
+    engine_threads: int | None = Field(None, ge=1, description="CPU threads of the engine")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _absolute(self) -> Self:
+        object.__setattr__(self, "home", self.home.absolute())
+        return self
+
+    @property
+    def names(self) -> Names:
+        """Return the names of topics and groups."""
+        return Names(self.topic_prefix)
+
+    @property
+    def pseudonym_key_file(self) -> Path:
+        """Return where the key of the pseudonyms lies."""
+        return self.key_file or self.home / "pseudonym.key"
+
+    @property
+    def quarantine(self) -> Path:
+        """Return the quarantine folder."""
+        return self.home / "quarantine"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then the environment, then the TOML file."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        file = os.environ.get("LESIONSTREAM_CONFIG")
+        if file:
+            sources.append(TomlConfigSettingsSource(settings_cls, Path(file)))
+        return tuple(sources)
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process.
+
+    Raises
+    ------
+    SettingsError   one cannot be used; the message names it.
+    """
+    file = os.environ.get("LESIONSTREAM_CONFIG")
+    if file and not Path(file).is_file():
+        raise SettingsError(f"LESIONSTREAM_CONFIG names {file}, which is no file")
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "LESIONSTREAM_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"{name}: {first['msg']}") from error
+    except ValueError as error:
+        raise SettingsError(f"{file}: {error}") from error

@@ -1,0 +1,35 @@
+"""`worker scoring` and `worker patients`."""
+
+import structlog
+
+from engines import load_engine
+from lesionstream import endpoints
+from lesionstream.console import set_up_logging
+from lesionstream.settings import settings
+from stream import faust_app
+
+log = structlog.get_logger(__name__)
+
+
+def run(name: str) -> None:
+    """Run a worker until SIGTERM; waits for broker and topics first."""
+    wanted = settings()
+    level = set_up_logging(wanted.log_level)
+    kafka = endpoints.kafka()
+    if name == "scoring":
+        engine = load_engine(
+            wanted.engine, device=wanted.device, threads=wanted.engine_threads
+        )
+        faust_app.wait_for_topics(kafka, wanted.names)
+        from stream.scoring_worker import scoring_app
+
+        log.info("scoring", engine=engine.card.name, backend=engine.backend, kafka=kafka)
+        app = scoring_app(kafka, names=wanted.names, engine=engine)
+    else:
+        redis = endpoints.redis()
+        faust_app.wait_for_topics(kafka, wanted.names)
+        from stream.patients_worker import patients_app
+
+        log.info("patients", kafka=kafka)
+        app = patients_app(kafka, names=wanted.names, redis_url=redis)
+    faust_app.run(app, log_level=level)

@@ -1,0 +1,189 @@
+"""One DICOM object to the messages it becomes: parse, take the frames apart, de-identify, write.
+
+Decodes once, so that no one behind Kafka has to. Runs in `wire.decode_pool`: `prepare` is a task.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from identity.pseudonyms import Pseudonyms
+from producers.deidentify import clean, deidentify
+from producers.sources import Source
+from wire import part10
+from wire.errors import FrameError, Reason
+from wire.frame import attributes_of, decode_frame
+
+_PIXEL_KEYWORD = {"f4": "FloatPixelData", "f8": "DoubleFloatPixelData"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One message for `frames`.
+
+    payload : Part 10, one de-identified frame.
+    """
+
+    frame_id: str
+    patient_id: str
+    sop_instance_uid: str | None
+    frame_number: int
+    payload: bytes
+
+    @property
+    def subject(self) -> str:
+        """Return the CloudEvents subject: SOPInstanceUID/FrameNumber."""
+        return f"{self.sop_instance_uid or ''}/{self.frame_number}"
+
+
+def prepare_source(source: Source, key: bytes) -> Iterator[Prepared]:
+    """Yield the messages of a file or archive member; see `prepare`."""
+    yield from prepare(source.read(), key)
+
+
+def prepare(data: bytes, key: bytes) -> Iterator[Prepared]:
+    """Yield one message for each frame of a DICOM object.
+
+    Parameters
+    ----------
+    data : the object as a device wrote it: any transfer syntax, any number of frames.
+    key : of the pseudonyms.
+
+    Raises
+    ------
+    FrameError   the object, or the frame that comes next, cannot become a message. Frames before
+        it have been yielded.
+    """
+    dataset = part10.parse(data)
+    with part10.guard("de-identifying"):
+        template, per_frame = _without_pixels(dataset)
+        patient_id = deidentify(template, Pseudonyms(key), hashlib.sha256(data).hexdigest())
+    number = 0
+    try:
+        for number, single, pixels in _frames(dataset, template, per_frame, key):
+            yield _prepared(single, pixels, number, patient_id)
+    except FrameError as error:
+        about = replace(attributes_of(template), frame_number=number + 1)
+        raise FrameError(error.reason, error.detail, about) from error
+
+
+def _frames(
+    dataset: Dataset, template: Dataset, per_frame: list[Dataset], key: bytes
+) -> Iterator[tuple[int, Dataset, NDArray[np.generic]]]:
+    """Yield number (from 1), de-identified data set and pixels of each frame."""
+    part10.check_image(dataset)
+    shift_days = Pseudonyms(key).shift_days(str(template.PatientID))
+    multi_frame = int(dataset.get("NumberOfFrames") or 1) > 1
+    if multi_frame:
+        # Encoded once: elements that stay unread are written again as they are.
+        template = part10.parse(part10.to_bytes(template))
+    for number, (pixels, properties) in enumerate(part10.decode_frames(dataset), start=1):
+        with part10.guard("taking the frame out"):
+            single = _copied(template)
+            if len(per_frame) >= number:
+                single.update(_flattened(per_frame[number - 1], shift_days))
+            if multi_frame:
+                single.FrameExtractionSequence = _extraction(template, number)
+            _put_pixels(single, pixels, properties)
+        yield number, single, pixels
+
+
+def _prepared(
+    single: Dataset, pixels: NDArray[np.generic], number: int, patient_id: str
+) -> Prepared:
+    """Write one frame, and read it back as those behind Kafka will."""
+    payload = part10.to_bytes(single)
+    if len(payload) > part10.MAX_FRAME_BYTES:
+        raise FrameError(
+            Reason.TOO_LARGE,
+            f"frame {number} is {len(payload):,} bytes, the limit is {part10.MAX_FRAME_BYTES:,}",
+        )
+    frame = decode_frame(payload, number)
+    if not np.array_equal(frame.pixels, pixels, equal_nan=pixels.dtype.kind == "f"):
+        raise FrameError(Reason.UNDECODABLE, f"frame {number} changed when it was written")
+    about = frame.about
+    return Prepared(
+        str(frame.frame_id), patient_id, about.sop_instance_uid, about.frame_number, payload
+    )
+
+
+def _without_pixels(dataset: Dataset) -> tuple[Dataset, list[Dataset]]:
+    """Return what all frames share as one flat data set, and the functional groups of each."""
+    template = Dataset()
+    for tag in list(dataset.keys()):
+        if tag.group not in (0x0002, 0x7FE0, 0xFFFE):
+            template[tag] = dataset.get_item(tag)
+    per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
+    for group in dataset.get("SharedFunctionalGroupsSequence") or []:
+        template.update(_macros(group))
+    for keyword in (
+        "NumberOfFrames",
+        "FrameExtractionSequence",
+        "SharedFunctionalGroupsSequence",
+        "PerFrameFunctionalGroupsSequence",
+    ):
+        if keyword in template:
+            delattr(template, keyword)
+    return template, per_frame
+
+
+def _copied(template: Dataset) -> Dataset:
+    """Return a copy for one frame; elements that nobody read yet are written as they were."""
+    single = Dataset()
+    single.update(template)
+    single.set_original_encoding(*template.original_encoding, template.original_character_set)
+    return single
+
+
+def _macros(group: Dataset) -> Dataset:
+    """Return the attributes of all functional group macros of one item, at one level."""
+    flat = Dataset()
+    for macro in group:
+        if macro.VR == "SQ" and macro.value:
+            flat.update(macro.value[0])
+    return flat
+
+
+def _flattened(group: Dataset, shift_days: int) -> Dataset:
+    """Return one frame's functional groups, de-identified and at one level."""
+    flat = _macros(group)
+    clean(flat, shift_days)
+    return flat
+
+
+def _extraction(template: Dataset, number: int) -> Sequence:
+    """Say in the frame itself which frame of its multi-frame source it is (PS3.3 C.12.3)."""
+    item = Dataset()
+    item.MultiFrameSourceSOPInstanceUID = template.get("SOPInstanceUID") or ""
+    item.SimpleFrameList = [number]
+    return Sequence([item])
+
+
+def _put_pixels(
+    single: Dataset, pixels: NDArray[np.generic], properties: dict[str, Any]
+) -> None:
+    """Store decoded pixels in native form, and let the description of them be true again."""
+    dtype = pixels.dtype.newbyteorder("<")
+    bits = dtype.itemsize * 8
+    raw = pixels.astype(dtype, copy=False).tobytes()
+    single.Rows, single.Columns = pixels.shape[:2]
+    single.SamplesPerPixel = pixels.shape[2] if pixels.ndim == 3 else 1
+    single.PhotometricInterpretation = str(properties["photometric_interpretation"])
+    single.BitsAllocated = bits
+    if pixels.ndim == 3:
+        single.PlanarConfiguration = 0
+    elif "PlanarConfiguration" in single:
+        del single.PlanarConfiguration
+    if dtype.kind == "f":
+        setattr(single, _PIXEL_KEYWORD[dtype.str[1:]], raw)
+        return
+    single.BitsStored = min(int(properties.get("bits_stored") or bits), bits)
+    single.HighBit = single.BitsStored - 1
+    single.PixelRepresentation = int(dtype.kind == "i")
+    single.add_new("PixelData", "OB" if bits == 8 else "OW", raw + b"\0" * (len(raw) % 2))

@@ -1,0 +1,147 @@
+"""Where replayed objects come from: files, folders and zip archives, in a stable order."""
+
+import hashlib
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from wire.errors import FrameError, Reason
+
+ZIP_MAGIC = b"PK\x03\x04"
+MAX_OBJECT_BYTES = 4 << 30
+"""Largest object read from a disk or archive; a zip bomb stops here at the latest."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One object: a file, or a member of a zip archive."""
+
+    path: Path
+    member: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return how people find it again: ``archive.zip#member`` for a member."""
+        return str(self.path) if self.member is None else f"{self.path}#{self.member}"
+
+    def read(self) -> bytes:
+        """Return all bytes.
+
+        Raises
+        ------
+        FrameError   `undecodable`: cannot be read; `too-large`: over `MAX_OBJECT_BYTES`.
+        """
+        return b"".join(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes piece by piece; errors as `read`."""
+        total = 0
+        try:
+            with self._open() as file:
+                while chunk := file.read(_CHUNK):
+                    total += len(chunk)
+                    if total > MAX_OBJECT_BYTES:
+                        raise FrameError(
+                            Reason.TOO_LARGE, f"more than {MAX_OBJECT_BYTES:,} bytes"
+                        )
+                    yield chunk
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise FrameError(Reason.UNDECODABLE, f"cannot be read ({why})") from error
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+            raise FrameError(
+                Reason.UNDECODABLE, f"archive member cannot be read ({type(error).__name__})"
+            ) from error
+
+    def sha256(self) -> str:
+        """Return the sha256 (hex) of the bytes; of none where they cannot be read."""
+        digest = hashlib.sha256()
+        try:
+            for chunk in self.chunks():
+                digest.update(chunk)
+        except FrameError:
+            return hashlib.sha256().hexdigest()
+        return digest.hexdigest()
+
+    def _open(self) -> BinaryIO:
+        if not stat.S_ISREG(self.path.stat().st_mode):
+            raise OSError(0, "not a regular file")
+        if self.member is None:
+            return self.path.open("rb")
+        return _Member(self.path, self.member)  # type: ignore[return-value]
+
+
+class _Member:
+    """An open member that closes its archive too."""
+
+    def __init__(self, path: Path, member: str) -> None:
+        self._archive = zipfile.ZipFile(path)
+        try:
+            self._file = self._archive.open(member)
+        except BaseException:
+            self._archive.close()
+            raise
+
+    def __enter__(self) -> "_Member":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._archive.close()
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
+
+
+def find(paths: Iterable[Path]) -> list[Source]:
+    """Return every object at or below `paths`: sorted within a folder, archives in member order.
+
+    Links to folders are not followed.
+
+    Raises
+    ------
+    FileNotFoundError   one of `paths` does not exist.
+    """
+    return [source for path in paths for source in _find_one(path)]
+
+
+def _find_one(path: Path) -> Iterator[Source]:
+    if not path.is_dir():
+        path.lstat()  # raises where there is nothing
+        yield from _open_up(path)
+        return
+    for folder, folders, files in os.walk(path):
+        folders.sort()
+        for name in sorted(files):
+            yield from _open_up(Path(folder, name))
+
+
+def _open_up(path: Path) -> Iterator[Source]:
+    """Yield the members of an archive that can be opened, else the file itself."""
+    members: list[str] | None = None
+    if _is_zip(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = [info.filename for info in archive.infolist() if not info.is_dir()]
+        except (OSError, zipfile.BadZipFile, NotImplementedError):
+            members = None  # a broken archive is a file that is no DICOM
+    if members:
+        yield from (Source(path, member) for member in members)
+    else:
+        yield Source(path)
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            return file.read(4) == ZIP_MAGIC
+    except OSError:
+        return False

@@ -1,0 +1,169 @@
+"""The Faust app both workers are made of, and the idiom that loses nothing.
+
+1. Acknowledge strictly in offset order, once everything a message caused is confirmed.
+2. No exception leaves an agent unless it ends the process: a restart repeats, a survivor skips.
+3. No Faust Table.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
+
+import faust
+import structlog
+from faust.types import EventT, TopicT
+from mode.supervisors import CrashingSupervisor
+
+from wire import topic_admin
+from wire.envelope import Headers
+from wire.topics import MAX_MESSAGE_BYTES, TOPICS, Names, Topic
+
+log = structlog.get_logger(__name__)
+
+SESSION_TIMEOUT_S = 6.0
+"""The broker's floor. A killed worker's partitions move after it: 6.4-6.7 s measured."""
+
+FETCH_BYTES = 8 << 20
+"""A fetch of one partition. Faust's default of 1 MiB halves the rate of 512 KiB frames; a larger
+message comes all the same (KIP-74)."""
+
+BUFFERED_MESSAGES = 32
+"""In Faust's queue: 32 frames of 31 MiB are 1 GiB, the most a worker holds beside its batch."""
+
+PRODUCER_TIMEOUT_S = 300
+"""Sends wait this long for a broker that is away; then the worker ends and is started again."""
+
+WAIT_S = 2.0
+"""Between two looks for the broker and its topics before a worker starts."""
+
+
+def make_app(bootstrap: str, group: str) -> faust.App:
+    """Return an app without agents; its consumer group is `group`."""
+    return faust.App(
+        group,
+        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        store="memory://",
+        key_serializer="raw",
+        value_serializer="raw",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        processing_guarantee="at_least_once",
+        agent_supervisor=CrashingSupervisor,
+        broker_session_timeout=SESSION_TIMEOUT_S,
+        broker_heartbeat_interval=SESSION_TIMEOUT_S / 4,
+        broker_request_timeout=30.0,
+        broker_rebalance_timeout=20.0,
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=FETCH_BYTES,
+        producer_request_timeout=PRODUCER_TIMEOUT_S,
+        producer_max_request_size=MAX_MESSAGE_BYTES,
+        producer_compression_type="lz4",
+        stream_buffer_maxsize=BUFFERED_MESSAGES,
+    )
+
+
+def raw_topic(app: faust.App, names: Names, *topics: Topic) -> TopicT:
+    """Return topics of the contract as one channel of bytes."""
+    return app.topic(
+        *(names.of(topic) for topic in topics),
+        key_type=bytes,
+        value_type=bytes,
+        value_serializer="raw",
+    )
+
+
+def wait_for_topics(bootstrap: str, names: Names) -> None:
+    """Wait until the broker answers and every topic is there, saying what is missing.
+
+    A Faust worker that starts without its topics keeps an empty assignment and looks healthy.
+    """
+    said = ""
+    while True:
+        try:
+            states = topic_admin.describe(bootstrap, names)
+            missing = [state.name for state in states if not state.partitions]
+            said_now = f"topics missing: {', '.join(missing)}" if missing else ""
+        except topic_admin.BrokerUnavailable as error:
+            said_now = str(error)
+        if not said_now:
+            return
+        if said_now != said:
+            log.warning("waiting", reason=said_now, remedy="run `lesionstream topics create`")
+            said = said_now
+        time.sleep(WAIT_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to be sent. key : None only where order among messages does not matter."""
+
+    topic: TopicT
+    key: str | None
+    value: bytes | None
+    headers: Headers
+
+
+async def start_send(message: Outgoing) -> Awaitable[object]:
+    """Hand a message to the producer; the result is done once the broker has confirmed it."""
+    sent: Awaitable[object] = await message.topic.send(
+        key=None if message.key is None else message.key.encode(),
+        value=message.value,
+        headers=dict(message.headers),
+    )
+    return sent
+
+
+async def publish(messages: Iterable[Outgoing]) -> None:
+    """Send in order, and wait until the broker has confirmed every message.
+
+    Raises
+    ------
+    Exception   one was not confirmed; the process must end, so that all are repeated.
+    """
+    for confirmation in [await start_send(message) for message in messages]:
+        await confirmation
+
+
+def acknowledge(events: Iterable[EventT[bytes]]) -> None:
+    """Acknowledge in offset order. Only ever called once all that they caused is confirmed."""
+    for event in events:
+        event.ack()
+
+
+def run(app: faust.App, *, log_level: int) -> None:
+    """Run the worker until SIGTERM or SIGINT; a failure of an agent ends the process (exit 1)."""
+    for noisy in ("aiokafka", "faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    # Said at each first start, while the broker makes the topic of the groups; it tries again.
+    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
+    for handler in logging.getLogger().handlers:
+        # 276,000 lines in a minute of broker outage: one line each 30 s says as much.
+        handler.addFilter(_Seldom(30.0))
+    worker = faust.Worker(
+        app,
+        loglevel=log_level,
+        override_logging=False,
+        redirect_stdouts=False,
+        quiet=True,
+        daemon=True,
+    )
+    worker.execute_from_commandline()
+
+
+class _Seldom(logging.Filter):
+    """Let a message with one text pass once in `interval_s`."""
+
+    def __init__(self, interval_s: float) -> None:
+        super().__init__()
+        self._interval_s = interval_s
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        if now - self._last.get(str(record.msg), -self._interval_s) < self._interval_s:
+            return False
+        self._last[str(record.msg)] = now
+        return True

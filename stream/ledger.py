@@ -1,0 +1,74 @@
+"""The ledger: the state of every patient in the partitions this worker owns.
+
+Kept in memory; read from the snapshots when a partition is first touched after a rebalance.
+"""
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from stream.snapshots import Snapshots
+from wire.records import Patient, Version
+
+log = structlog.get_logger(__name__)
+
+
+class Ledger:
+    """Patients by partition.
+
+    Parameters
+    ----------
+    read : partitions -> their snapshots; blocking.
+    log_id : of the topics as they are now. A snapshot of other topics keeps its facts and starts
+        anew with its offsets: they mean nothing here, and folding a finding twice is harmless.
+    """
+
+    def __init__(self, read: Callable[[Iterable[int]], Snapshots], *, log_id: str) -> None:
+        self._read = read
+        self._log_id = log_id
+        self._patients: dict[tuple[int, str], Patient] = {}
+        self._loaded: set[int] = set()
+        self._to_republish: set[tuple[int, str]] = set()
+
+    def load(self, partitions: Iterable[int]) -> None:
+        """Read the partitions that are not loaded yet."""
+        missing = set(partitions) - self._loaded
+        if not missing:
+            return
+        snapshots = self._read(missing)
+        for place, patient in snapshots.patients.items():
+            self._patients[place] = self._of_this_log(patient)
+        self._to_republish |= snapshots.stale
+        self._loaded |= missing
+        log.info(
+            "partitions loaded", partitions=sorted(missing), patients=len(snapshots.patients)
+        )
+
+    def forget(self) -> None:
+        """Drop everything: partitions come and go, and another worker may have moved on."""
+        self._patients.clear()
+        self._loaded.clear()
+        self._to_republish.clear()
+
+    def get(self, partition: int, patient_id: str) -> Patient:
+        """Return a patient of a loaded partition; a new one where it was never seen."""
+        known = self._patients.get((partition, patient_id))
+        return known or Patient(patient_id=patient_id, version=Version(log=self._log_id))
+
+    def put(self, partition: int, patient: Patient) -> None:
+        """Keep a state whose alerts, recommendations and snapshot are confirmed."""
+        self._patients[partition, patient.patient_id] = patient
+        self._to_republish.discard((partition, patient.patient_id))
+
+    def all(self) -> list[Patient]:
+        """Return every patient of the loaded partitions."""
+        return list(self._patients.values())
+
+    def hidden(self) -> list[tuple[int, Patient]]:
+        """Return patients whose newest snapshot is hidden by an older one that came late."""
+        return [(place[0], self._patients[place]) for place in sorted(self._to_republish)]
+
+    def _of_this_log(self, patient: Patient) -> Patient:
+        if patient.version.log == self._log_id:
+            return patient
+        return patient.model_copy(update={"version": Version(log=self._log_id)})

@@ -1,0 +1,198 @@
+"""The patients worker: findings and actions in, recommendations, alerts and states out.
+
+The shell around `stream.fold`. The order in which things leave is what makes it lose nothing:
+recommendations and alerts confirmed, snapshots confirmed, cache, acknowledge. A worker killed
+anywhere between two of these says the same things again, with the same ids.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+import faust
+import structlog
+from faust.types import TP, EventT, StreamT
+from pydantic import ValidationError
+
+from stream.cache import Cache
+from stream.faust_app import Outgoing, acknowledge, make_app, publish, raw_topic
+from stream.fold import Spoken, fold_action, fold_finding
+from stream.ledger import Ledger
+from stream.snapshots import read_snapshots
+from wire import topic_admin
+from wire.dead_letters import NOT_A_RECORD, DeadLetter
+from wire.envelope import Envelope
+from wire.ids import recommendation_id
+from wire.records import Action, Alert, Finding, FrameAddress, Patient, Record
+from wire.topics import ACTIONS, ALERTS, DEAD_LETTERS, PATIENTS, RESULTS, Names
+
+log = structlog.get_logger(__name__)
+
+SOURCE = "/lesionstream/patients"
+BATCH = 64
+WITHIN_S = 0.02
+SYNC_S = 5.0
+"""Between two looks at the cache: so long may a flushed Redis stay empty."""
+
+
+def patients_app(bootstrap: str, *, names: Names, redis_url: str) -> faust.App:
+    """Return the Faust app that keeps patients; the topics must exist."""
+    app = make_app(bootstrap, names.group("patients"))
+    ids = topic_admin.topic_ids(bootstrap, names)
+    worker = PatientsWorker(
+        app,
+        names=names,
+        ledger=Ledger(
+            partial(read_snapshots, bootstrap, names),
+            log_id=f"{ids[RESULTS.name]}/{ids[ACTIONS.name]}",
+        ),
+        cache=Cache(redis_url, prefix=names.prefix),
+    )
+
+    @app.agent(raw_topic(app, names, RESULTS, ACTIONS), name="patients", concurrency=1)
+    async def patients(stream: StreamT[bytes]) -> None:
+        async for events in stream.noack().noack_take(BATCH, within=WITHIN_S):
+            await worker.answer(events)
+
+    @app.timer(SYNC_S)
+    async def sync() -> None:
+        await worker.sync(app.consumer.assignment())
+
+    @app.on_partitions_revoked.connect
+    async def forget(app: faust.App, revoked: set[TP], **_: object) -> None:
+        await worker.forget()
+
+    return app
+
+
+class PatientsWorker:
+    """Fold batches of events into patients and say what follows. One batch at a time."""
+
+    def __init__(self, app: faust.App, *, names: Names, ledger: Ledger, cache: Cache) -> None:
+        self._app = app
+        self._names = names
+        self._ledger = ledger
+        self._cache = cache
+        self._results = raw_topic(app, names, RESULTS)
+        self._alerts = raw_topic(app, names, ALERTS)
+        self._patients = raw_topic(app, names, PATIENTS)
+        self._dead_letters = raw_topic(app, names, DEAD_LETTERS)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def answer(self, events: list[EventT[bytes]]) -> None:
+        """Fold a batch, publish what follows, acknowledge."""
+        async with self._one_at_a_time:
+            await asyncio.to_thread(
+                self._ledger.load, {event.message.partition for event in events}
+            )
+            changed: dict[tuple[int, str], Patient] = {}
+            sends: list[Outgoing] = []
+            for event in events:
+                sends += self._fold(event, changed)
+            generation = self._app.consumer_generation_id
+            changed = {
+                place: patient.model_copy(update={"generation": generation})
+                for place, patient in changed.items()
+            }
+            await publish(sends)
+            await publish(self._snapshot(patient) for patient in changed.values())
+            for (partition, _), patient in changed.items():
+                self._ledger.put(partition, patient)
+            await self._cache.write(changed.values())
+            acknowledge(events)
+
+    async def sync(self, assignment: Iterable[TP]) -> None:
+        """Load what was assigned, make the cache whole, bring hidden snapshots to the front."""
+        results = self._names.of(RESULTS)
+        async with self._one_at_a_time:
+            partitions = {tp.partition for tp in assignment if tp.topic == results}
+            await asyncio.to_thread(self._ledger.load, partitions)
+            for partition, patient in self._ledger.hidden():
+                await publish([self._snapshot(patient)])
+                self._ledger.put(partition, patient)
+            await self._cache.sync(self._ledger.all())
+
+    async def forget(self) -> None:
+        """Drop all states: the partitions are no longer ours, or have to be read again."""
+        async with self._one_at_a_time:
+            self._ledger.forget()
+
+    def _fold(
+        self, event: EventT[bytes], changed: dict[tuple[int, str], Patient]
+    ) -> list[Outgoing]:
+        """Fold one event into `changed`; return what is to be sent."""
+        message = event.message
+        kind = Envelope.of(message.headers).kind
+        try:
+            if message.topic == self._names.of(ACTIONS):
+                record: Finding | Action = Action.model_validate_json(message.value or b"")
+            elif kind == Finding.kind:
+                record = Finding.model_validate_json(message.value or b"")
+            else:
+                return []  # recommendations: our own words
+        except ValidationError as error:
+            return [self._dead_letter(event, error)]
+        if record.patient_id is None:
+            return []  # a frame that names nobody; it has its dead letter
+        place = (message.partition, record.patient_id)
+        patient = changed.get(place) or self._ledger.get(*place)
+        if isinstance(record, Finding):
+            folded, spoken = fold_finding(patient, record, message.offset)
+        else:
+            folded, spoken = fold_action(patient, record, message.offset)
+        if folded is not patient:
+            changed[place] = folded
+        received = record.received_time if isinstance(record, Finding) else None
+        return [self._said(words, received) for words in spoken]
+
+    def _said(self, words: Spoken, received: datetime | None) -> Outgoing:
+        if not isinstance(words, Alert):
+            return self._outgoing(self._results, words.patient_id, words, str(words.id))
+        now = datetime.now(UTC)
+        if received is not None:
+            delay_ms = max(0.0, (now - received).total_seconds() * 1000)
+            words = words.model_copy(update={"delay_ms": delay_ms})
+        log.info(
+            "alert",
+            patient_id=words.patient_id,
+            phase=words.phase,
+            priority=words.priority,
+            cause=words.cause,
+            delay_ms=words.delay_ms,
+        )
+        return self._outgoing(self._alerts, words.patient_id, words, str(words.id))
+
+    def _snapshot(self, patient: Patient) -> Outgoing:
+        version = patient.version
+        about = [version.log, str(version.results), str(version.actions)]
+        snapshot_id = recommendation_id(patient.patient_id, "snapshot", "1", "", "", about)
+        return self._outgoing(self._patients, patient.patient_id, patient, str(snapshot_id))
+
+    @staticmethod
+    def _outgoing(
+        topic: faust.TopicT, key: str | None, record: Record, record_id: str
+    ) -> Outgoing:
+        envelope = Envelope(kind=record.kind, id=record_id, source=SOURCE, time=datetime.now(UTC))
+        return Outgoing(topic, key, record.to_json(), envelope.headers())
+
+    def _dead_letter(self, event: EventT[bytes], error: ValidationError) -> Outgoing:
+        """Say where a message lies that is no record: its payload is not kept, it may name."""
+        message = event.message
+        log.warning(
+            "not a record",
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            problems=error.error_count(),
+        )
+        letter = DeadLetter(
+            id=f"{message.topic}/{message.partition}/{message.offset}",
+            value=None,
+            reason=NOT_A_RECORD,
+            detail=f"{error.error_count()} problems",
+            where=FrameAddress(
+                topic=message.topic, partition=message.partition, offset=message.offset
+            ),
+        )
+        return Outgoing(self._dead_letters, letter.id, None, letter.headers(SOURCE))

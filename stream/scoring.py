@@ -1,0 +1,227 @@
+"""Scoring, the pure part: one message of `frames` in, one finding out, whatever came before.
+
+Stateless. Every message gets exactly one finding; what cannot be scored gets a reason and a dead
+letter. No Kafka, no clock: what comes in and what time it is are arguments.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from engines import Candidate, CtSlice, Engine, EngineFailed, NotScorable, Score
+from wire import ids
+from wire.dead_letters import DeadLetter
+from wire.envelope import Envelope
+from wire.errors import FrameError, Reason
+from wire.frame import Attributes, Frame
+from wire.records import (
+    NO_ENGINE_USED,
+    EngineUsed,
+    Finding,
+    FrameAddress,
+    FramePath,
+    LesionCandidate,
+    StageTimes,
+)
+
+MAX_LESIONS = 32
+ENGINE_ATTEMPTS = 2
+"""A runtime that fails once (memory, a driver hiccup) is asked again before the frame is given up."""
+
+Decoder = Callable[[bytes | None, int | None], Frame]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of `frames`, or one file in `lesionstream infer`.
+
+    where : the way back to it.
+    """
+
+    value: bytes | None
+    envelope: Envelope
+    where: FrameAddress | FramePath
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to one message. key : Kafka key of the finding, the pseudonym where known."""
+
+    key: str
+    finding: Finding
+    dead_letter: DeadLetter | None
+
+
+class Scorer:
+    """Score messages with one engine. Blocking; one scorer, one thread.
+
+    Parameters
+    ----------
+    decode : `wire.frame.decode_frame`, or the same in a process that may die.
+    now_ms : a clock that only moves forward, ms; its zero does not matter.
+    """
+
+    def __init__(self, engine: Engine, *, decode: Decoder, now_ms: Callable[[], float]) -> None:
+        self._engine = engine
+        self._decode = decode
+        self._now_ms = now_ms
+        card = engine.card
+        self._used = EngineUsed(
+            name=card.name,
+            version=card.version,
+            sha256=card.sha256,
+            backend=engine.backend,
+            precision=engine.precision,
+        )
+
+    def score(self, message: Message, taken: datetime) -> Outcome:
+        """Answer one message.
+
+        Parameters
+        ----------
+        taken : when the message was taken up.
+        """
+        started = self._now_ms()
+        queued = _queued_ms(message.envelope.time, taken)
+        try:
+            frame = self._decode(message.value, message.envelope.frame_number)
+        except FrameError as error:
+            times = StageTimes(queued=queued, total=self._now_ms() - started)
+            return unscored(message, error, ids.payload_id(message.value), NO_ENGINE_USED, times)
+        decoded = self._now_ms()
+        try:
+            score = self._ask(frame)
+        except FrameError as error:
+            times = StageTimes(
+                queued=queued, decode=decoded - started, total=self._now_ms() - started
+            )
+            chosen = error.reason is not Reason.MODALITY_NOT_SUPPORTED
+            return unscored(
+                message, error, frame.frame_id, self._used if chosen else NO_ENGINE_USED, times
+            )
+        times = StageTimes(
+            queued=queued,
+            decode=decoded - started,
+            preprocess=score.preprocess_ms,
+            inference=score.inference_ms,
+            total=self._now_ms() - started,
+        )
+        finding = _finding(
+            message, frame.about, frame.frame_id, self._used, times, score=score, frame=frame
+        )
+        return Outcome(key_of(finding), finding, None)
+
+    def _ask(self, frame: Frame) -> Score:
+        """Ask the engine; `FrameError` says why it has no answer."""
+        about = frame.about
+        if not self._engine.card.accepts(
+            modality=about.modality,
+            sop_class_uid=about.sop_class_uid,
+            body_part=about.body_part_examined,
+        ):
+            raise FrameError(
+                Reason.MODALITY_NOT_SUPPORTED,
+                f"engine {self._used.name} does not take {about.modality or 'no modality'}, "
+                f"{about.body_part_examined or 'no body part'}",
+                about,
+            )
+        if about.pixel_spacing_mm is None:
+            raise FrameError(Reason.QUALITY, "PixelSpacing missing", about)
+        try:
+            ct = CtSlice(frame.hu(), about.pixel_spacing_mm)
+        except FrameError as error:
+            raise FrameError(error.reason, error.detail, about) from error
+        for attempt in range(1, ENGINE_ATTEMPTS + 1):
+            try:
+                return self._engine.score(ct)
+            except NotScorable as error:
+                raise FrameError(Reason(error.reason), error.detail, about) from error
+            except EngineFailed as error:
+                if attempt == ENGINE_ATTEMPTS:
+                    raise FrameError(Reason.ENGINE_FAILED, str(error), about) from error
+        raise AssertionError("the loop above returns or raises")
+
+
+def unscored(
+    message: Message, error: FrameError, frame_id: UUID, used: EngineUsed, times: StageTimes
+) -> Outcome:
+    """Return the finding and the dead letter of a frame that has no score."""
+    finding = _finding(message, error.about, frame_id, used, times, error=error)
+    deidentified = error.about is not None and error.about.deidentified
+    letter = DeadLetter(
+        id=str(frame_id),
+        value=message.value if deidentified else None,
+        reason=error.reason.value,
+        detail=error.detail,
+        attempts=ENGINE_ATTEMPTS if error.reason is Reason.ENGINE_FAILED else 1,
+        time=message.envelope.time,
+        where=message.where if isinstance(message.where, FrameAddress) else None,
+        frame_number=message.envelope.frame_number,
+    )
+    return Outcome(key_of(finding), finding, letter)
+
+
+def key_of(finding: Finding) -> str:
+    """Return the Kafka key: the pseudonym, else something that is never anybody else's."""
+    return finding.patient_id or f"frame-{finding.frame_id}"
+
+
+def _finding(
+    message: Message,
+    about: Attributes | None,
+    frame_id: UUID,
+    used: EngineUsed,
+    times: StageTimes,
+    *,
+    score: Score | None = None,
+    frame: Frame | None = None,
+    error: FrameError | None = None,
+) -> Finding:
+    received = message.envelope.time
+    status: Literal["scored", "not-scored"] = "not-scored" if score is None else "scored"
+    lesions = score.lesions[:MAX_LESIONS] if score is not None else ()
+    return Finding(
+        id=ids.finding_id(frame_id, used.name, used.version, used.sha256),
+        frame_id=frame_id,
+        patient_id=about.patient_id if about else None,
+        study_instance_uid=about.study_instance_uid if about else None,
+        series_instance_uid=about.series_instance_uid if about else None,
+        sop_instance_uid=about.sop_instance_uid if about else None,
+        frame_number=about.frame_number if about else None,
+        instance_number=about.instance_number if about else None,
+        modality=about.modality if about else None,
+        event_time=(about.event_time if about else None) or received,
+        received_time=received,
+        status=status,
+        reason=error.reason if error else None,
+        detail=error.detail if error else None,
+        lesion_probability=score.lesion_probability if score else None,
+        lesions=tuple(_candidate(frame, lesion) for lesion in lesions if frame is not None),
+        engine=used,
+        quality=dict(score.quality) if score else {},
+        times_ms=times,
+        frame=message.where,
+    )
+
+
+def _candidate(frame: Frame, lesion: Candidate) -> LesionCandidate:
+    x_mm, y_mm, z_mm = frame.to_mm(lesion.x_px, lesion.y_px) or (None, None, None)
+    return LesionCandidate(
+        probability=lesion.probability,
+        x_px=lesion.x_px,
+        y_px=lesion.y_px,
+        x_mm=x_mm,
+        y_mm=y_mm,
+        z_mm=z_mm,
+        diameter_mm=lesion.diameter_mm,
+        box=lesion.box,
+    )
+
+
+def _queued_ms(received: datetime | None, taken: datetime) -> float | None:
+    """Return how long the frame waited, ms; 0 where the producer's clock runs ahead of ours."""
+    if received is None:
+        return None
+    return max(0.0, (taken - received).total_seconds() * 1000)

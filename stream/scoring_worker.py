@@ -1,0 +1,128 @@
+"""The scoring worker: `frames` in, findings to `results`, dead letters to `frames.dead-letter`.
+
+The shell around `stream.scoring`. A frame is acknowledged once its finding is confirmed by the
+broker; until then another worker may score it again, and gives it the same ids.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import faust
+import structlog
+from faust.types import EventT, StreamT
+
+from engines import Engine
+from stream.faust_app import (
+    Outgoing,
+    acknowledge,
+    make_app,
+    raw_topic,
+    start_send,
+)
+from stream.scoring import Decoder, Message, Outcome, Scorer
+from wire.decode_pool import DecodePool
+from wire.envelope import Envelope
+from wire.frame import Frame, decode_message
+from wire.records import FrameAddress
+from wire.topics import DEAD_LETTERS, FRAMES, RESULTS, Names
+
+log = structlog.get_logger(__name__)
+
+SOURCE = "/lesionstream/scoring"
+BATCH = 16
+WITHIN_S = 0.02
+
+
+def scoring_app(bootstrap: str, *, names: Names, engine: Engine) -> faust.App:
+    """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it."""
+    app = make_app(bootstrap, names.group("scoring"))
+    frames = raw_topic(app, names, FRAMES)
+    pool = DecodePool(decode_message)
+    worker = ScoringWorker(
+        Scorer(engine, decode=_in_child(pool), now_ms=lambda: time.monotonic() * 1000),
+        results=raw_topic(app, names, RESULTS),
+        dead_letters=raw_topic(app, names, DEAD_LETTERS),
+    )
+
+    @app.agent(frames, name="scoring", concurrency=1)
+    async def scoring(stream: StreamT[bytes]) -> None:
+        async for events in stream.noack().noack_take(BATCH, within=WITHIN_S):
+            await worker.answer(events)
+
+    return app
+
+
+class ScoringWorker:
+    """Answer batches of events. Inference runs in one thread of its own, off the event loop."""
+
+    def __init__(
+        self, scorer: Scorer, *, results: faust.TopicT, dead_letters: faust.TopicT
+    ) -> None:
+        self._scorer = scorer
+        self._results = results
+        self._dead_letters = dead_letters
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    async def answer(self, events: list[EventT[bytes]]) -> None:
+        """Score each frame and send its finding at once; acknowledge when all are confirmed."""
+        loop = asyncio.get_running_loop()
+        confirmations: list[Awaitable[object]] = []
+        for event in events:
+            message = message_of(event)
+            outcome = await loop.run_in_executor(
+                self._thread, self._scorer.score, message, datetime.now(UTC)
+            )
+            for outgoing in self._outgoing(outcome, message):
+                confirmations.append(await start_send(outgoing))
+        for confirmation in confirmations:
+            await confirmation
+        acknowledge(events)
+
+    def _outgoing(self, outcome: Outcome, message: Message) -> list[Outgoing]:
+        finding = outcome.finding
+        envelope = Envelope(
+            kind="finding",
+            id=str(finding.id),
+            source=SOURCE,
+            subject=f"{finding.sop_instance_uid or ''}/{finding.frame_number or ''}",
+            time=datetime.now(UTC),
+        )
+        sends = [Outgoing(self._results, outcome.key, finding.to_json(), envelope.headers())]
+        letter = outcome.dead_letter
+        if letter is not None:
+            log.warning(
+                "not scored",
+                reason=letter.reason,
+                detail=letter.detail,
+                frame_id=letter.id,
+                frame=message.where.model_dump(),
+            )
+            sends.append(
+                Outgoing(self._dead_letters, outcome.key, letter.value, letter.headers(SOURCE))
+            )
+        return sends
+
+
+def message_of(event: EventT[bytes]) -> Message:
+    """Return the scorer's message of a Faust event."""
+    message = event.message
+    return Message(
+        value=message.value,
+        envelope=Envelope.of(message.headers),
+        where=FrameAddress(
+            topic=message.topic, partition=message.partition, offset=message.offset
+        ),
+    )
+
+
+def _in_child(pool: DecodePool) -> Decoder:
+    """Return `decode_frame` that runs in a process which may die."""
+
+    def decode(payload: bytes | None, frame_number: int | None) -> Frame:
+        frame: Frame = pool.one(payload, frame_number)
+        return frame
+
+    return decode

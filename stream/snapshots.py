@@ -1,0 +1,68 @@
+"""Snapshots of patients on the compacted topic `patients`, and how they are read back.
+
+The last snapshot of a key is not always the newest: a worker that lost its partition may still
+write one (a zombie). So all records are read and the newest by version is taken; `stale` tells
+where the last record is not it, so that the owner can write the newest again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+from pydantic import ValidationError
+
+from wire.reading import read
+from wire.records import Patient
+from wire.topics import PATIENTS, Names
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Snapshots:
+    """The newest snapshot of each patient in some partitions.
+
+    patients : (partition, PatientID) -> newest snapshot.
+    stale : those whose last record is not the newest.
+    """
+
+    patients: dict[tuple[int, str], Patient] = field(default_factory=dict)
+    stale: set[tuple[int, str]] = field(default_factory=set)
+
+    def add(self, partition: int, value: bytes | None) -> None:
+        """Take one record in, in the order of the log."""
+        if value is None:
+            return
+        try:
+            patient = Patient.model_validate_json(value)
+        except ValidationError as error:
+            log.warning("snapshot passed over", partition=partition, problems=error.error_count())
+            return
+        place = (partition, patient.patient_id)
+        known = self.patients.get(place)
+        if known is None or newer(patient, known):
+            self.patients[place] = patient
+            self.stale.discard(place)
+        elif patient.version != known.version:
+            self.stale.add(place)
+
+
+def newer(one: Patient, other: Patient) -> bool:
+    """Tell whether `one` is at least as far as `other`.
+
+    A state that has folded all of the other's messages is; where neither has (a zombie and its
+    successor), the one written in the later generation of the consumer group.
+    """
+    if one.version.covers(other.version):
+        return True
+    if other.version.covers(one.version):
+        return False
+    return one.generation >= other.generation
+
+
+def read_snapshots(bootstrap: str, names: Names, partitions: Iterable[int]) -> Snapshots:
+    """Read some partitions of `patients` from beginning to end. Blocking."""
+    found = Snapshots()
+    for record in read(bootstrap, names.of(PATIENTS), partitions=partitions):
+        found.add(record.partition, record.value)
+    return found

@@ -1,0 +1,1 @@
+"""Trainers: public labelled images in, a folder of `engines/catalogue/` out."""

@@ -1,0 +1,211 @@
+"""Processes that parse what strangers sent: with a memory limit, a deadline, and leave to die.
+
+A task is a generator function at module level: ``task(*args) -> Iterator[T]``. It runs in a child
+process and its items come back one by one. A file that crashes, exhausts or stalls its child costs
+that child and nothing else.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import queue
+import resource
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from types import TracebackType
+from typing import Any, Self
+
+from wire.errors import FrameError, Reason
+
+MEMORY_BYTES = 1 << 30
+"""Address space of a child: its own 0.4 GiB and room for a 31 MiB frame several times over."""
+
+DEADLINE_S = 30.0
+"""For one frame. The slowest real one measured (JPEG 2000, busy machine) took 0.4 s; a start of a
+child (1 s) counts too."""
+
+ATTEMPTS = 2
+"""A child may be killed from outside (out of memory, an operator): only a second death is blamed
+on the file."""
+
+
+@dataclass(slots=True)
+class _Child:
+    process: SpawnProcess
+    pipe: Connection
+
+
+class _ChildLost(Exception):
+    """The child died or overran its deadline; `why` in words."""
+
+
+class DecodePool:
+    """Run `task` in up to `workers` child processes. Thread-safe; one call uses one child.
+
+    Parameters
+    ----------
+    task : picklable generator function. Its items and arguments are pickled too.
+    memory_bytes : address-space limit of each child.
+    deadline_s : for each item, the first one included.
+    """
+
+    def __init__(
+        self,
+        task: Callable[..., Iterator[Any]],
+        *,
+        workers: int = 1,
+        memory_bytes: int = MEMORY_BYTES,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        self._task = task
+        self._memory_bytes = memory_bytes
+        self._deadline_s = deadline_s
+        self._idle: queue.Queue[_Child | None] = queue.LifoQueue()
+        for _ in range(workers):
+            self._idle.put(None)  # started when first used
+        self._workers = workers
+
+    def run(self, *args: object) -> Iterator[Any]:
+        """Yield the items of ``task(*args)``.
+
+        Raises
+        ------
+        FrameError   raised by the task; or `undecodable` where the child died or overran its
+            deadline `ATTEMPTS` times. A repeated attempt skips the items already yielded: tasks
+            are deterministic.
+        """
+        done = 0
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                for number, item in enumerate(self._attempt(args)):
+                    if number >= done:
+                        yield item
+                        done += 1
+                return
+            except _ChildLost as lost:
+                if attempt == ATTEMPTS:
+                    raise FrameError(Reason.UNDECODABLE, f"the decoder {lost}") from lost
+
+    def one(self, *args: object) -> Any:
+        """Return the only item of ``task(*args)``."""
+        (item,) = self.run(*args)
+        return item
+
+    def close(self) -> None:
+        """End all idle children; waits for those in use."""
+        for _ in range(self._workers):
+            child = self._idle.get()
+            if child is not None:
+                self._end(child)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _attempt(self, args: tuple[object, ...]) -> Iterator[Any]:
+        child: _Child | None = self._idle.get()
+        finished = False
+        try:
+            if child is None or not child.process.is_alive():
+                if child is not None:
+                    self._end(child)
+                child = self._start()
+            yield from self._conversation(child, args)
+            finished = True
+        except FrameError:
+            finished = True  # the child answered: it is well
+            raise
+        finally:
+            if not finished and child is not None:
+                self._end(child)
+                child = None
+            self._idle.put(child)
+
+    def _conversation(self, child: _Child, args: tuple[object, ...]) -> Iterator[Any]:
+        try:
+            child.pipe.send(args)
+            while True:
+                if not child.pipe.poll(self._deadline_s):
+                    raise _ChildLost(f"took longer than {self._deadline_s:g} s for one frame")
+                kind, value = child.pipe.recv()
+                if kind == "end":
+                    return
+                if kind == "error":
+                    raise FrameError(*value)
+                yield value
+        except (EOFError, OSError) as error:
+            raise _ChildLost("process died") from error
+
+    def _start(self) -> _Child:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve, args=(self._task, theirs, self._memory_bytes), daemon=True
+        )
+        with _single_threaded_blas():
+            process.start()
+        theirs.close()
+        return _Child(process, ours)
+
+    def _end(self, child: _Child) -> None:
+        child.pipe.close()
+        child.process.kill()
+        child.process.join()
+        child.process.close()
+
+
+@contextlib.contextmanager
+def _single_threaded_blas() -> Iterator[None]:
+    """Let a child inherit one BLAS thread: each further one reserves address space."""
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OPENBLAS_NUM_THREADS"]
+        else:
+            os.environ["OPENBLAS_NUM_THREADS"] = before
+
+
+def _serve(task: Callable[..., Iterator[Any]], pipe: Connection, memory_bytes: int) -> None:
+    """Serve in the child: answer until the parent closes the pipe, or dies (end of file)."""
+    # The parent decides when a child ends: a signal to the whole group must not look like a
+    # decoder that crashed on somebody's frame.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)  # decoders quote values of the data set
+    _silence_codecs()
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            args = pipe.recv()
+            try:
+                for item in task(*args):
+                    pipe.send(("item", item))
+                pipe.send(("end", None))
+            except FrameError as error:
+                pipe.send(("error", error.args))
+            except MemoryError:
+                pipe.send(("error", (Reason.TOO_LARGE, "needs more memory than allowed")))
+            except RecursionError:
+                pipe.send(("error", (Reason.UNDECODABLE, "sequences nested too deeply")))
+
+
+def _silence_codecs() -> None:
+    """Send what C libraries print to stderr to nowhere: it may quote the file."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

@@ -1,0 +1,234 @@
+"""The frame codec: one message of `frames` to one `Frame`, and what its attributes mean.
+
+A message is DICOM Part 10 with one frame. Its frame number stands in the message itself where the
+frame was taken out of a multi-frame object (FrameExtractionSequence, PS3.3 C.12.3), else in the
+header ``ce_framenumber``, else it is 1.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.valuerep import DT
+
+from wire import ids, part10
+from wire.errors import FrameError, Reason
+
+MAX_PAYLOAD_BYTES = part10.MAX_FRAME_BYTES + (1 << 20)
+"""What a broker set up by us can hold; a message above it came past our settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What a frame says of itself. Every text is None where it is absent.
+
+    patient_id : the pseudonym, once `deidentified`.
+    rescale : (slope, intercept) of the modality LUT, None where absent.
+    pixel_spacing_mm : (between rows, between columns) as DICOM PixelSpacing, None where unknown.
+    image_position_mm, image_orientation : ImagePositionPatient, ImageOrientationPatient.
+    event_time : acquisition, content or series date and time, None where the device gave none.
+    """
+
+    deidentified: bool
+    patient_id: str | None
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    sop_instance_uid: str | None
+    sop_class_uid: str | None
+    frame_number: int
+    instance_number: int | None
+    modality: str | None
+    body_part_examined: str | None
+    rescale: tuple[float, float] | None
+    rescale_type: str | None
+    pixel_spacing_mm: tuple[float, float] | None
+    image_position_mm: tuple[float, ...] | None
+    image_orientation: tuple[float, ...] | None
+    event_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded frame.
+
+    pixels : (rows, columns) or (rows, columns, samples), stored values, native byte order.
+    """
+
+    frame_id: UUID
+    about: Attributes
+    pixels: NDArray[np.generic]
+
+    def hu(self) -> NDArray[np.float32]:
+        """Return (rows, columns) float32 in Hounsfield units.
+
+        Raises
+        ------
+        FrameError   `quality`: a colour image, or values with no known relation to HU.
+        """
+        if self.pixels.ndim != 2:
+            raise FrameError(Reason.QUALITY, "a colour image has no Hounsfield units")
+        if self.about.rescale is None:
+            raise FrameError(
+                Reason.QUALITY, "RescaleSlope or RescaleIntercept missing: not Hounsfield units"
+            )
+        if self.about.rescale_type not in (None, "HU", "US"):
+            raise FrameError(Reason.QUALITY, "RescaleType is not HU")
+        slope, intercept = self.about.rescale
+        return self.pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+    def to_mm(self, x_px: float, y_px: float) -> tuple[float, float, float] | None:
+        """Return where a pixel lies in the patient (LPS, mm); None where the frame does not say.
+
+        PS3.3 C.7.6.2.1.1, equation C.7.6.2.1-1.
+        """
+        position, cosines = self.about.image_position_mm, self.about.image_orientation
+        spacing = self.about.pixel_spacing_mm
+        if position is None or cosines is None or spacing is None:
+            return None
+        x, y, z = (
+            position[axis]
+            + cosines[axis] * spacing[1] * x_px
+            + cosines[3 + axis] * spacing[0] * y_px
+            for axis in range(3)
+        )
+        return x, y, z
+
+
+def decode_frame(payload: bytes | None, frame_number: int | None = None) -> Frame:
+    """Decode one message of `frames`.
+
+    Parameters
+    ----------
+    payload : the message's value; None is a tombstone.
+    frame_number : of the header ``ce_framenumber``, from 1.
+
+    Raises
+    ------
+    FrameError   the message holds no single frame; `not-deidentified` has priority over all that
+        can be said of the pixels. Its `about` is given for de-identified messages alone.
+    """
+    if payload is None:
+        raise FrameError(Reason.UNDECODABLE, "a tombstone: no value")
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise FrameError(Reason.TOO_LARGE, f"{len(payload):,} bytes in one message")
+    dataset = part10.parse(payload)
+    with part10.guard("reading the attributes"):
+        about = attributes_of(dataset, frame_number)
+    if not about.deidentified:
+        raise FrameError(Reason.NOT_DEIDENTIFIED, "PatientIdentityRemoved is not YES")
+    try:
+        pixels, *others = (pixels for pixels, _ in part10.decode_frames(dataset))
+    except FrameError as error:
+        raise FrameError(error.reason, error.detail, about) from error
+    if others:
+        raise FrameError(Reason.UNDECODABLE, "more than one frame in one message", about)
+    return frame_of(dataset, pixels, about)
+
+
+def decode_message(payload: bytes | None, frame_number: int | None = None) -> Iterator[Frame]:
+    """`decode_frame` as a task for `wire.decode_pool`."""
+    yield decode_frame(payload, frame_number)
+
+
+def frame_of(dataset: Dataset, pixels: NDArray[np.generic], about: Attributes) -> Frame:
+    """Return the `Frame` of decoded pixels and the data set that describes them."""
+    sha256 = ids.pixel_sha256(
+        pixels,
+        rescale_slope=part10.ds_text(dataset, "RescaleSlope"),
+        rescale_intercept=part10.ds_text(dataset, "RescaleIntercept"),
+        pixel_spacing=part10.ds_text(dataset, "PixelSpacing"),
+        image_position_patient=part10.ds_text(dataset, "ImagePositionPatient"),
+        image_orientation_patient=part10.ds_text(dataset, "ImageOrientationPatient"),
+    )
+    frame_id = ids.frame_id(about.sop_instance_uid, about.frame_number, sha256)
+    return Frame(frame_id, about, pixels)
+
+
+def attributes_of(dataset: Dataset, frame_number: int | None = None) -> Attributes:
+    """Read the attributes of a data set with one frame.
+
+    Parameters
+    ----------
+    frame_number : used where the data set itself does not say, else 1.
+    """
+    slope, intercept = (_numbers(dataset, f"Rescale{part}", 1) for part in ("Slope", "Intercept"))
+    spacing = _numbers(dataset, "PixelSpacing", 2)
+    return Attributes(
+        deidentified=dataset.get("PatientIdentityRemoved") == "YES",
+        patient_id=part10.text(dataset, "PatientID"),
+        study_instance_uid=part10.text(dataset, "StudyInstanceUID"),
+        series_instance_uid=part10.text(dataset, "SeriesInstanceUID"),
+        sop_instance_uid=part10.text(dataset, "SOPInstanceUID"),
+        sop_class_uid=part10.text(dataset, "SOPClassUID"),
+        frame_number=extracted_number(dataset) or frame_number or 1,
+        instance_number=_integer(dataset, "InstanceNumber"),
+        modality=part10.text(dataset, "Modality"),
+        body_part_examined=part10.text(dataset, "BodyPartExamined"),
+        rescale=(slope[0], intercept[0]) if slope and intercept else None,
+        rescale_type=part10.text(dataset, "RescaleType"),
+        pixel_spacing_mm=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
+        image_position_mm=_numbers(dataset, "ImagePositionPatient", 3),
+        image_orientation=_numbers(dataset, "ImageOrientationPatient", 6),
+        event_time=event_time(dataset),
+    )
+
+
+def extracted_number(dataset: Dataset) -> int | None:
+    """Return the frame's number in its multi-frame source, None where the data set does not say.
+
+    Only an extraction that kept its SOPInstanceUID counts: one with a UID of its own is an
+    instance of one frame.
+    """
+    extraction = dataset.get("FrameExtractionSequence")
+    if not isinstance(extraction, Sequence) or not extraction:
+        return None
+    if extraction[-1].get("MultiFrameSourceSOPInstanceUID") != dataset.get("SOPInstanceUID"):
+        return None
+    number = extraction[-1].get("SimpleFrameList")
+    return int(number) if isinstance(number, int) and number >= 1 else None
+
+
+def event_time(dataset: Dataset) -> datetime | None:
+    """Return when the frame was made: acquisition, else content, else series date and time.
+
+    Times without an offset count as UTC: all that is derived from them compares times of one
+    device. None where no date can be read.
+    """
+    stamp = dataset.get("AcquisitionDateTime") or dataset.get("FrameAcquisitionDateTime")
+    moments = [_moment(stamp)] if stamp else []
+    for kind in ("Acquisition", "Content", "Series"):
+        day, clock = dataset.get(f"{kind}Date"), dataset.get(f"{kind}Time")
+        moments.append(_moment(f"{day}{clock or ''}") if day else None)
+    return next((moment for moment in moments if moment is not None), None)
+
+
+def _moment(value: object) -> datetime | None:
+    """Read a DICOM DA, DA+TM or DT; None where it cannot be read."""
+    try:
+        moment = DT(str(value).strip())
+    except (ValueError, OverflowError):
+        return None
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        return datetime.fromisoformat(moment.isoformat()).replace(tzinfo=UTC)
+    return datetime.fromisoformat(moment.isoformat()).astimezone(UTC)
+
+
+def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """Return `count` finite numbers, None where there are not exactly that many."""
+    try:
+        values = tuple(float(v) for v in part10.ds_text(dataset, keyword).split("\\"))
+    except ValueError:
+        return None
+    return values if len(values) == count and np.isfinite(values).all() else None
+
+
+def _integer(dataset: Dataset, keyword: str) -> int | None:
+    value = dataset.get(keyword)
+    return int(value) if isinstance(value, int) else None

@@ -1,0 +1,172 @@
+"""DICOM Part 10 bytes to data set and pixels, with every check before the memory is taken.
+
+Works on bytes and data sets only. Everything here may be handed a hostile file: whatever pydicom
+or a codec raises leaves as one `FrameError` (`guard`), and `wire.decode_pool` runs it in a process
+that may die.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import config
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import get_decoder
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from wire.errors import FrameError, Reason
+
+MAX_FRAME_BYTES = 31 << 20
+"""Largest Part 10 frame that passes `frames`: 1 MiB below the broker's 32 MiB for record overhead.
+
+A digital mammogram is 24 MB."""
+
+PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+# The process is ours: devices write values that break their VR, and that must not stop a frame.
+config.settings.reading_validation_mode = config.IGNORE
+config.settings.writing_validation_mode = config.IGNORE
+
+
+@contextmanager
+def guard(doing: str) -> Iterator[None]:
+    """Turn whatever a parser or codec raises into one `FrameError` that names its cause.
+
+    The cause's class is told, its text is not: it may quote the data set.
+    """
+    try:
+        yield
+    except FrameError:
+        raise
+    except MemoryError as error:
+        raise FrameError(Reason.TOO_LARGE, f"{doing} needs more memory than allowed") from error
+    except Exception as error:  # the decode boundary
+        raise FrameError(
+            Reason.UNDECODABLE, f"{doing} failed ({type(error).__name__})"
+        ) from error
+
+
+def parse(data: bytes) -> Dataset:
+    """Parse a Part 10 file, or a bare data set without preamble.
+
+    Raises
+    ------
+    FrameError   `undecodable`: empty, not DICOM, or broken.
+    """
+    if not data:
+        raise FrameError(Reason.UNDECODABLE, "empty: no byte in it")
+    with guard("parsing"):
+        try:
+            return pydicom.dcmread(io.BytesIO(data))
+        except InvalidDicomError:
+            return _parse_bare(data)
+
+
+def _parse_bare(data: bytes) -> Dataset:
+    """Parse a data set that lacks preamble and file meta; anything else is not DICOM."""
+    dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+    if "SOPClassUID" not in dataset and "Rows" not in dataset:
+        raise FrameError(Reason.UNDECODABLE, "not a DICOM file")
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        explicit = not dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = (
+            ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
+        )
+    return dataset
+
+
+def check_image(dataset: Dataset) -> None:
+    """Check that the data set holds an image whose frames may be decoded, before decoding.
+
+    Raises
+    ------
+    FrameError   `not-an-image`: no pixels (reports, plans, waveforms, directories);
+                 `too-large`: one decoded frame would not pass `frames`;
+                 `undecodable`: the description of the pixels contradicts itself.
+    """
+    with guard("reading the image description"):
+        if not any(keyword in dataset for keyword in PIXEL_KEYWORDS):
+            raise FrameError(Reason.NOT_AN_IMAGE, "no pixel data in it")
+        rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+        samples = int(dataset.get("SamplesPerPixel") or 1)
+        bits = int(dataset.get("BitsAllocated") or 0)
+    if min(rows, columns, samples, bits) < 1:
+        raise FrameError(Reason.UNDECODABLE, "Rows, Columns or BitsAllocated missing or zero")
+    frame_bytes = rows * columns * samples * max(bits, 8) // 8
+    if frame_bytes > MAX_FRAME_BYTES:
+        raise FrameError(
+            Reason.TOO_LARGE,
+            f"one frame is {rows} x {columns} x {samples} of {bits} bit, {frame_bytes:,} bytes; "
+            f"the limit is {MAX_FRAME_BYTES:,}",
+        )
+
+
+def decode_frames(dataset: Dataset) -> Iterator[tuple[NDArray[np.generic], dict[str, Any]]]:
+    """Yield the pixels of each frame and what pydicom says of them after decoding.
+
+    Yields
+    ------
+    pixels : (rows, columns) or (rows, columns, samples), stored values; YBR becomes RGB, palette
+        indices stay indices.
+    properties : pydicom's ``photometric_interpretation``, ``bits_stored`` and the like.
+    """
+    check_image(dataset)
+    frames = iter(_decoded(dataset))
+    while True:
+        with guard("decoding the pixels"):
+            item = next(frames, None)
+        if item is None:
+            return
+        yield item
+
+
+def _decoded(dataset: Dataset) -> Iterator[tuple[NDArray[np.generic], dict[str, Any]]]:
+    # By index and not by `iter_array`: that one fails on signed pixels whose stream says unsigned
+    # (pydicom 3.0.2, "output array is read-only").
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    for index in range(max(1, int(dataset.get("NumberOfFrames") or 1))):
+        pixels, properties = decoder.as_array(dataset, index=index)
+        yield cast(NDArray[np.generic], pixels), cast(dict[str, Any], properties)
+
+
+def ds_text(dataset: Dataset, keyword: str) -> str:
+    r"""Return a decimal string as DICOM text, values joined by ``\``; "" where absent or broken."""
+    value = dataset.get(keyword)
+    if value is None or value == "":
+        return ""
+    values = [value] if isinstance(value, str | float | int) else list(value)
+    return "\\".join(str(v).strip() for v in values)
+
+
+def text(dataset: Dataset, keyword: str) -> str | None:
+    """Return a single text value without padding; None where absent, empty or multi-valued."""
+    value = dataset.get(keyword)
+    if not isinstance(value, str):
+        return None
+    return value.strip(" \0") or None
+
+
+def to_bytes(dataset: Dataset) -> bytes:
+    """Write a data set as Part 10 in Explicit VR Little Endian.
+
+    Raises
+    ------
+    FrameError   `undecodable`: an element cannot be written.
+    """
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID") or ""
+    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID") or ""
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta = meta
+    buffer = io.BytesIO()
+    with guard("writing the frame"):
+        dataset.save_as(buffer, enforce_file_format=False, implicit_vr=False, little_endian=True)
+    data = buffer.getvalue()
+    if data[128:132] != b"DICM":
+        data = b"\0" * 128 + b"DICM" + data
+    return data

@@ -1,0 +1,253 @@
+"""The records on the topics: one definition, validated when made, frozen afterwards.
+
+Python names are the DICOM keyword in snake_case, names on the wire the keyword itself. JSON
+Schemas and the AsyncAPI document are generated from here (`wire.schemas`). A number that is not
+known is null; NaN and infinity cannot be made.
+"""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from wire.errors import Reason
+
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, unknown fields of newer writers are passed over."""
+
+    model_config = ConfigDict(
+        frozen=True, populate_by_name=True, extra="ignore", serialize_by_alias=True
+    )
+    kind: ClassVar[str] = "part"
+
+    def to_json(self) -> bytes:
+        """Return the record as one line of JSON, as it stands on a topic."""
+        return self.model_dump_json(by_alias=True).encode()
+
+
+class LesionCandidate(Record):
+    """One place in the frame that may be a lesion, in the frame's own pixels."""
+
+    probability: Probability
+    x_px: Finite = Field(description="column of the centre, 0-based, whole = centre of a pixel")
+    y_px: Finite = Field(description="row of the centre, 0-based, whole = centre of a pixel")
+    x_mm: Finite | None = Field(description="centre in the patient's coordinates (LPS)")
+    y_mm: Finite | None = None
+    z_mm: Finite | None = None
+    diameter_mm: Finite | None = Field(description="longest diameter")
+    box: tuple[Finite, Finite, Finite, Finite] = Field(description="[x, y, width, height] in px")
+
+
+class EngineUsed(Record):
+    """The engine that looked at a frame; name `none` where none was chosen."""
+
+    name: str
+    version: str
+    sha256: str = Field(description="of the ONNX file")
+    backend: str
+    precision: str
+
+
+NO_ENGINE_USED = EngineUsed(name="none", version="", sha256="", backend="none", precision="none")
+
+
+class StageTimes(Record):
+    """Where the time of a finding went; null where a stage was not reached."""
+
+    queued: Milliseconds | None = Field(None, description="last byte received to taken up")
+    decode: Milliseconds | None = None
+    preprocess: Milliseconds | None = None
+    inference: Milliseconds | None = None
+    total: Milliseconds | None = Field(None, description="taken up to finding made")
+
+
+class FrameAddress(Record):
+    """Where the frame stands on Kafka: the way back from a finding to its pixels."""
+
+    topic: str
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+
+
+class FramePath(Record):
+    """Where the frame came from in `lesionstream infer`: ``archive.zip#member`` for a zip."""
+
+    path: str
+
+
+class Finding(Record):
+    """What one engine says of one frame, or why it says nothing. Exactly one for each message."""
+
+    kind: ClassVar[str] = "finding"
+
+    id: UUID
+    frame_id: UUID
+    patient_id: str | None = Field(alias="PatientID", description="pseudonym")
+    study_instance_uid: str | None = Field(alias="StudyInstanceUID")
+    series_instance_uid: str | None = Field(alias="SeriesInstanceUID")
+    sop_instance_uid: str | None = Field(alias="SOPInstanceUID")
+    frame_number: int | None = Field(alias="FrameNumber", ge=1)
+    instance_number: int | None = Field(alias="InstanceNumber")
+    modality: str | None = Field(alias="Modality")
+    event_time: datetime | None = Field(
+        description="acquisition (shifted), else when the producer received the frame"
+    )
+    received_time: datetime | None = Field(description="last byte received by the producer")
+    status: Literal["scored", "not-scored"]
+    reason: Reason | None
+    detail: str | None = Field(description="the reason in words")
+    lesion_probability: Probability | None
+    lesions: tuple[LesionCandidate, ...] = Field(
+        max_length=32, description="every candidate >= 0.01, most probable first"
+    )
+    engine: EngineUsed
+    quality: dict[str, Finite] = Field(description="measurements the engine made of the frame")
+    times_ms: StageTimes
+    frame: FrameAddress | FramePath
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        scored = self.status == "scored"
+        if scored != (self.lesion_probability is not None):
+            raise ValueError("lesion_probability is given if and only if the frame was scored")
+        if scored != (self.reason is None):
+            raise ValueError("a reason is given if and only if the frame was not scored")
+        return self
+
+
+class Recommendation(Record):
+    """A treatment adjustment to consider. Decision support: a clinician signs or rejects it."""
+
+    kind: ClassVar[str] = "recommendation"
+
+    id: UUID
+    patient_id: str = Field(alias="PatientID")
+    study_instance_uid: str | None = Field(alias="StudyInstanceUID")
+    series_instance_uid: str = Field(alias="SeriesInstanceUID")
+    action: Literal["intensify", "maintain-or-reduce", "none"]
+    text: str
+    plan: str | None = None
+    rationale: str
+    evidence: tuple[UUID, ...] = Field(description="ids of findings or assessments")
+    lesion_probability: Probability | None
+    confidence: Probability | None
+    policy_name: str
+    policy_version: str
+    rule: str
+    phase: str
+    event_time: datetime | None
+    sign_off: Literal["needs-sign-off", "signed-off", "rejected"] = "needs-sign-off"
+    decision_support_only: Literal[True] = True
+
+
+class Alert(Record):
+    """An alarm or its change of state. Category, phase and states as in IHE PCD ACM."""
+
+    kind: ClassVar[str] = "alert"
+
+    id: UUID
+    alarm_id: UUID = Field(description="id of the alert that started this alarm")
+    patient_id: str | None = Field(alias="PatientID")
+    study_instance_uid: str | None = Field(alias="StudyInstanceUID")
+    series_instance_uid: str | None = Field(alias="SeriesInstanceUID")
+    category: Literal["clinical", "technical"]
+    priority: Literal["high", "medium", "low"]
+    phase: Literal["start", "continue", "update", "escalate", "de-escalate", "end"]
+    state: Literal["active", "latched", "inactive"]
+    inactivation: Literal["none", "audio-paused", "acknowledged"]
+    cause: str
+    text: str
+    evidence: tuple[UUID, ...]
+    lesion_probability: Probability | None
+    policy_name: str
+    policy_version: str
+    event_time: datetime | None
+    delay_ms: Milliseconds | None = Field(
+        None, description="since the producer received the last byte"
+    )
+
+
+class Action(Record):
+    """What a person did. `actions` is the audit log."""
+
+    kind: ClassVar[str] = "action"
+
+    id: UUID
+    action: Literal["acknowledge"]
+    patient_id: str = Field(alias="PatientID")
+    about: UUID = Field(description="id of the alert that is acknowledged")
+    actor: str = Field(min_length=1, description="who: a role or account, never a patient")
+    event_time: datetime = Field(description="when it takes effect")
+    reason: str | None = None
+
+
+class Version(Record):
+    """How far a patient's state has come: offsets of the last messages folded into it.
+
+    Offsets of one log cannot be compared with those of another: `log` names the incarnation of the
+    two topics (their topic ids).
+    """
+
+    log: str = ""
+    results: int = Field(-1, ge=-1)
+    actions: int = Field(-1, ge=-1)
+
+    def covers(self, other: "Version") -> bool:
+        """Tell whether a state at `other` holds nothing that a state at this version lacks."""
+        return self.log == other.log and self.results >= other.results and self.actions >= other.actions
+
+
+class SeriesState(Record):
+    """One series of one patient: the set of its findings and what the policy makes of it."""
+
+    study_instance_uid: str | None = Field(alias="StudyInstanceUID")
+    modality: str | None = Field(alias="Modality")
+    findings: dict[UUID, Probability | None] = Field(
+        description="finding id -> lesion_probability, null where not scored"
+    )
+    lesion_probability: Probability | None = Field(description="greatest of all findings")
+    action: Literal["intensify", "maintain-or-reduce", "none"] | None
+    recommendation_id: UUID | None
+
+
+class Acknowledgement(Record):
+    """Who took note of an alarm, and when."""
+
+    action_id: UUID
+    actor: str
+    event_time: datetime
+
+
+class AlarmState(Record):
+    """An alarm of a patient."""
+
+    series_instance_uid: str = Field(alias="SeriesInstanceUID")
+    priority: Literal["high", "medium", "low"]
+    cause: str
+    state: Literal["active", "latched", "inactive"]
+
+
+class Patient(Record):
+    """All that is known of a patient: a deterministic fold over the set of findings and actions.
+
+    The order of arrival leaves no trace in it, but for `version` and `generation`.
+    """
+
+    kind: ClassVar[str] = "patient"
+
+    patient_id: str = Field(alias="PatientID")
+    version: Version = Version()
+    generation: int = Field(0, description="of the consumer group when this was written")
+    series: dict[str, SeriesState] = {}
+    alarms: dict[UUID, AlarmState] = {}
+    acknowledgements: dict[UUID, Acknowledgement] = {}
+
+
+RECORDS: tuple[type[Record], ...] = (Finding, Recommendation, Alert, Action, Patient)
+"""Every JSON record that stands on a topic, by kind."""

@@ -1,0 +1,75 @@
+"""The topics: names, partitions and how long each is kept. The table of DESIGN, as data."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+MAX_MESSAGE_BYTES: Final = 32 << 20
+"""Largest message of any topic. Broker, topic, producer and consumer are all told this number."""
+
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    name : without prefix.
+    config : Kafka's topic settings, beside ``max.message.bytes`` which all have.
+    content : what its values are, in words.
+    """
+
+    name: str
+    partitions: int
+    content: str
+    config: dict[str, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str]:
+        """Return all topic settings as Kafka takes them."""
+        return {"max.message.bytes": str(MAX_MESSAGE_BYTES)} | self.config
+
+
+FRAMES = Topic(
+    "frames",
+    24,
+    "DICOM Part 10, one de-identified frame, Explicit VR Little Endian",
+    {"retention.ms": str(_DAY_MS)},
+)
+RESULTS = Topic(
+    "results", 24, "JSON finding, recommendation", {"retention.ms": str(90 * _DAY_MS)}
+)
+ACTIONS = Topic("actions", 24, "JSON action; the audit log", {"retention.ms": "-1"})
+ALERTS = Topic("alerts", 1, "JSON alert, in total order", {"retention.ms": str(90 * _DAY_MS)})
+DEAD_LETTERS = Topic(
+    "frames.dead-letter",
+    6,
+    "what could not be scored: de-identified bytes, or no value",
+    {"retention.ms": "-1"},
+)
+PATIENTS = Topic(
+    "patients",
+    24,
+    "JSON patient: snapshots",
+    # Older snapshots stay for a day, so that a zombie's late one cannot hide a newer one.
+    {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_DAY_MS)},
+)
+
+TOPICS: Final = (FRAMES, RESULTS, ACTIONS, ALERTS, DEAD_LETTERS, PATIENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of topics and consumer groups in one stack.
+
+    prefix : lets several stacks share a cluster ("" for one alone).
+    """
+
+    prefix: str = ""
+
+    def of(self, topic: Topic) -> str:
+        """Return the name of a topic on the cluster."""
+        return self.prefix + topic.name
+
+    def group(self, worker: str) -> str:
+        """Return the consumer group of a worker, ``scoring`` or ``patients``."""
+        return f"{self.prefix}lesionstream-{worker}"
