@@ -22,7 +22,7 @@ class EngineError(Exception):
     """
 
 
-class NotScorable(EngineError):  # noqa: N818 - a statement about a slice, not a defect
+class NotScorable(EngineError):
     """The slice cannot be scored by this engine, however often it is tried.
 
     Operator action: none for a single slice; if a whole series ends so, check that it is a
@@ -47,7 +47,7 @@ class NotScorable(EngineError):  # noqa: N818 - a statement about a slice, not a
         return type(self), (self.reason, self.detail)
 
 
-class EngineFailed(EngineError):  # noqa: N818 - pairs with the finding's reason `engine-failed`
+class EngineFailed(EngineError):
     """The runtime raised, or answered with a wrong shape or a number that is not finite.
 
     Operator action: restart the worker; if it comes back for the same engine, run

@@ -1,9 +1,10 @@
 """Find the lungs in one axial CT slice, in two dimensions, by thresholds and shape.
 
-The steps are those of the LUNA16 segmentations and of Armato & Sensakovic, "Automated lung
-segmentation for thoracic CT" (Acad Radiol 2004, doi:10.1016/j.acra.2004.06.005): air, less the air
-around the patient, less what is not lung, closed and filled. Everything happens on a 1 mm grid, so
-lengths below are millimetres and pixels alike.
+The steps follow Armato & Sensakovic, "Automated lung segmentation for thoracic CT" (Acad Radiol
+2004, doi:10.1016/j.acra.2004.06.005): air, less the air around the patient, less what is not lung,
+closed and filled. Everything happens on a 1 mm grid, so lengths below are millimetres and pixels
+alike. Thresholds were set by eye and count on 992 LUNA16 slices, 39 slices of LIDC-IDRI and 40
+public CT files of other regions.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 Mask = NDArray[np.uint8]  # (H, W), 0 or 1
 
 _FLOOR_HU = -1000.0
-_AIR_HU = -420.0  # halfway between aerated lung (-850) and soft tissue (40)
+_AIR_HU = -420.0  # about halfway between aerated lung (-850) and soft tissue (40)
 _TISSUE_HU = -300.0
 _ROOM_AIR_HU = -955.0  # lung, emphysema included, has a higher local mean; room air a lower one
 _ROOM_RIM_MM = 5  # partial volume between room air and skin
@@ -179,20 +180,23 @@ def _split(aerated: Mask, midline: int) -> tuple[Mask, Mask]:
     right: Mask = np.zeros_like(aerated)
     count, labels, stats = _components(aerated)
     for label in range(1, count):
-        part = (labels == label).astype(np.uint8)
-        share = float(part[:, :midline].sum()) / float(stats[label, 4])
+        x, y, w, h, area = (int(v) for v in stats[label])
+        first = max(0, x - 1)  # a free column at either side, where a part may be left whole
+        box = (slice(y, y + h), slice(first, x + w + 1))
+        part = (labels[box] == label).astype(np.uint8)
+        middle = max(midline - first, 0)
+        share = float(part[:, :middle].sum()) / area
         if 0.3 < share < 0.7:
-            column = _thinnest(part, midline)
-            left[:, :column] |= part[:, :column]
-            right[:, column:] |= part[:, column:]
+            column = _thinnest(part, middle)
         else:
-            side = left if share >= 0.7 else right
-            side |= part
+            column = part.shape[1] if share >= 0.7 else 0
+        left[box][:, :column] |= part[:, :column]
+        right[box][:, column:] |= part[:, column:]
     return left, right
 
 
 def _thinnest(part: Mask, midline: int) -> int:
-    """Column within `_SPLIT_SEARCH_MM` of the midline with the least of `part`, nearest first."""
+    """Find the column near the midline that has least of `part`; of equals the nearest."""
     low = max(0, midline - _SPLIT_SEARCH_MM)
     columns = np.arange(low, min(part.shape[1], midline + _SPLIT_SEARCH_MM + 1))
     height = part[:, columns].sum(axis=0, dtype=np.int64)

@@ -183,7 +183,7 @@ def topics_create() -> None:
 
 @topics_app.command("describe")
 def topics_describe() -> None:
-    """Show each topic as it is, and what differs from what it should be. Exit code 1 if any does."""
+    """Show each topic and what is wrong with it. Exit code 1 if anything is."""
     from lesionstream import topics
 
     raise typer.Exit(topics.describe())
@@ -263,7 +263,9 @@ def main() -> None:
     except Exception as error:  # where the process ends
         if not isinstance(error, _expected()):
             raise
-        what = f"{error.filename}: no such file or folder" if isinstance(
-            error, FileNotFoundError
-        ) else str(error)
+        what = (
+            f"{error.filename}: no such file or folder"
+            if isinstance(error, FileNotFoundError)
+            else str(error)
+        )
         fail(what)

@@ -20,6 +20,11 @@ out = Console()
 err = Console(stderr=True)
 
 
+def say(line: str, style: str | None = None) -> None:
+    """Write a line to stderr as it is: names of files are neither markup nor wrapped."""
+    err.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def print_json(value: dict[str, Any]) -> None:
     """Write one JSON object a line on stdout, at once."""
     sys.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n")

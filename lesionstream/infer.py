@@ -11,7 +11,7 @@ from rich.table import Table
 
 from engines import load_engine
 from identity.pseudonyms import load_or_make_key
-from lesionstream.console import err, out, print_json, progress_bar
+from lesionstream.console import out, print_json, progress_bar, say
 from lesionstream.settings import settings
 from producers.prepare import prepare_source
 from producers.replay import prepared_frames
@@ -25,9 +25,7 @@ from wire.ids import payload_id_of
 from wire.records import NO_ENGINE_USED, Finding, FramePath, StageTimes
 
 
-def infer(
-    paths: Sequence[Path], *, engine: str | None, device: str | None, jsonl: bool
-) -> int:
+def infer(paths: Sequence[Path], *, engine: str | None, device: str | None, jsonl: bool) -> int:
     """Print a finding for each frame below `paths`; return the exit code."""
     wanted = settings()
     key = load_or_make_key(wanted.pseudonym_key_file)
@@ -50,7 +48,7 @@ def infer(
     loaded.close()
     if not jsonl:
         out.print(_table(findings, loaded.card.operating_points.screen))
-        err.print(f"engine {loaded.card.name} {loaded.card.version}: decision support only")
+        say(f"engine {loaded.card.name} {loaded.card.version}: decision support only")
     return 1 if not_scored else 0
 
 
@@ -64,7 +62,7 @@ def _findings(
             if isinstance(item, FrameError):
                 message = Message(None, _nobody(None), where)
                 frame_id = payload_id_of(source.sha256())
-                bar.console.print(f"{source.name}: {item}", style="yellow", markup=False)
+                say(f"{source.name}: {item}", style="yellow")
                 yield unscored(message, item, frame_id, NO_ENGINE_USED, StageTimes()).finding
             else:
                 message = Message(item.payload, _nobody(item.frame_number), where)

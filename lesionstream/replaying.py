@@ -5,7 +5,7 @@ from pathlib import Path
 
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
-from lesionstream.console import err, progress_bar
+from lesionstream.console import progress_bar, say
 from lesionstream.settings import settings
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
@@ -18,7 +18,7 @@ def replay_paths(paths: Sequence[Path], *, fps: float | None, loop: bool) -> int
     wanted = settings()
     sources = find(paths)
     if not sources:
-        err.print("no file found there")
+        say("no file found there")
         return 1
     key = load_or_make_key(wanted.pseudonym_key_file)
     quarantine = Quarantine(wanted.quarantine)
@@ -38,11 +38,10 @@ def replay_paths(paths: Sequence[Path], *, fps: float | None, loop: bool) -> int
                 sources, publisher=publisher, quarantine=quarantine, key=key, fps=fps, progress=show
             )
             for name, why in tally.failed:
-                err.print(f"{name}: {why}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-            err.print(
+                say(f"{name}: {why}", style="yellow")
+            say(
                 f"{tally.confirmed} frames of {tally.files} files published, "
-                f"{len(tally.failed)} could not become a frame",
-                highlight=False,
+                f"{len(tally.failed)} could not become a frame"
             )
             failed = failed or bool(tally.failed)
             if not loop:

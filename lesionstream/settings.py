@@ -97,7 +97,7 @@ def settings() -> Settings:
     if file and not Path(file).is_file():
         raise SettingsError(f"LESIONSTREAM_CONFIG names {file}, which is no file")
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         first = error.errors()[0]
         name = "LESIONSTREAM_" + "_".join(str(part) for part in first["loc"]).upper()

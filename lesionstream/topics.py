@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from lesionstream import endpoints
-from lesionstream.console import err, out
+from lesionstream.console import out, say
 from lesionstream.settings import settings
 from wire import topic_admin
 
@@ -11,7 +11,7 @@ from wire import topic_admin
 def create() -> None:
     """Create what is missing."""
     created = topic_admin.create(endpoints.kafka(), settings().names)
-    err.print(f"created: {', '.join(created)}" if created else "all topics are there")
+    say(f"created: {', '.join(created)}" if created else "all topics are there")
 
 
 def describe() -> int:

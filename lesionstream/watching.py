@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from rich.table import Table
 
 from lesionstream import endpoints
-from lesionstream.console import err, out, print_json
+from lesionstream.console import out, print_json, say
 from lesionstream.settings import settings
 from stream.cache import cache_key
 from stream.snapshots import read_snapshots
@@ -36,7 +36,7 @@ def patient(patient_id: str | None) -> int:
         return 0
     state = _cached(patient_id) or _snapshots().get(patient_id)
     if state is None:
-        err.print(f"nothing is known of {patient_id}; `lesionstream patient` lists who is known")
+        say(f"nothing is known of {patient_id}; `lesionstream patient` lists who is known")
         return 1
     print(json.dumps(state.model_dump(mode="json", by_alias=True), indent=2))
     return 0
@@ -48,9 +48,9 @@ def _cached(patient_id: str) -> Patient | None:
         with Redis.from_url(endpoints.redis(), socket_timeout=2, protocol=2) as redis:
             state = redis.hget(cache_key(settings().names.prefix, patient_id), "state")
     except RedisError as error:
-        err.print(f"Redis does not answer ({error}); reading the snapshots from Kafka")
+        say(f"Redis does not answer ({error}); reading the snapshots from Kafka")
         return None
-    return None if state is None else Patient.model_validate_json(state)  # type: ignore[arg-type]
+    return None if state is None else Patient.model_validate_json(state)
 
 
 def _snapshots() -> dict[str, Patient]:
@@ -83,7 +83,8 @@ def _as_object(record: Any) -> dict[str, Any]:
     kind = {"kind": envelope.kind}
     if envelope.content_type.startswith("application/json") and record.value:
         try:
-            return kind | json.loads(record.value) | {"kafka": place}
+            said: dict[str, Any] = json.loads(record.value)
+            return kind | said | {"kafka": place}
         except ValueError:
             return kind | {"problem": "not JSON", "kafka": place}
     return kind | {

@@ -17,9 +17,7 @@ def run(name: str) -> None:
     level = set_up_logging(wanted.log_level)
     kafka = endpoints.kafka()
     if name == "scoring":
-        engine = load_engine(
-            wanted.engine, device=wanted.device, threads=wanted.engine_threads
-        )
+        engine = load_engine(wanted.engine, device=wanted.device, threads=wanted.engine_threads)
         faust_app.wait_for_topics(kafka, wanted.names)
         from stream.scoring_worker import scoring_app
 

@@ -11,9 +11,9 @@ https://dicom.nema.org/medical/dicom/current/output/chtml/part15/chapter_e.html
 from datetime import timedelta
 
 from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.datadict import tag_for_keyword
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.valuerep import DA
@@ -45,7 +45,7 @@ DEVICE_IDENTITY = {
 } - {None}
 """Column "Retain Device Identity Option" of Table E.1-1, as far as a frame can hold it."""
 
-_PERSONAL_DATES = {tag_for_keyword("PatientBirthDate")}
+_PERSONAL_TIMES = {tag_for_keyword(f"PatientBirth{part}") for part in ("Date", "Time")}
 _SHIFTED_VRS = ("DA", "DT")
 
 
@@ -68,8 +68,11 @@ class Profile:
         tag = element.tag
         if tag in DEVICE_IDENTITY:
             return "keep"
-        if element.VR in _SHIFTED_VRS and tag not in _PERSONAL_DATES:
-            return "shift"
+        if tag not in _PERSONAL_TIMES:
+            if element.VR in _SHIFTED_VRS:
+                return "shift"
+            if element.VR == "TM":  # whole days are shifted: the time of day is as true as before
+                return "keep"
         pair = (tag.group, tag.element)
         if tag.element == 0:  # group lengths: retired, and wrong once anything is removed
             return "remove"

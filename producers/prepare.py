@@ -137,7 +137,8 @@ def _copied(template: Dataset) -> Dataset:
     """Return a copy for one frame; elements that nobody read yet are written as they were."""
     single = Dataset()
     single.update(template)
-    single.set_original_encoding(*template.original_encoding, template.original_character_set)
+    implicit_vr, little_endian = template.original_encoding
+    single.set_original_encoding(implicit_vr, little_endian, template.original_character_set)
     return single
 
 
@@ -165,9 +166,7 @@ def _extraction(template: Dataset, number: int) -> Sequence:
     return Sequence([item])
 
 
-def _put_pixels(
-    single: Dataset, pixels: NDArray[np.generic], properties: dict[str, Any]
-) -> None:
+def _put_pixels(single: Dataset, pixels: NDArray[np.generic], properties: dict[str, Any]) -> None:
     """Store decoded pixels in native form, and let the description of them be true again."""
     dtype = pixels.dtype.newbyteorder("<")
     bits = dtype.itemsize * 8

@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from datetime import datetime
-from types import TracebackType
+from datetime import UTC, datetime
 from typing import Any, Self
 
 from kafka import KafkaProducer
@@ -66,9 +65,16 @@ class Publisher:
             raise PublishError(f"no broker answers at {bootstrap} ({error})") from error
 
     def frame(
-        self, prepared: Prepared, received: datetime, done: Callable[[], None] | None = None
+        self,
+        prepared: Prepared,
+        received: datetime | None = None,
+        done: Callable[[], None] | None = None,
     ) -> None:
         """Hand a frame over; waits while the buffer is full. `done` is called on confirmation.
+
+        Parameters
+        ----------
+        received : when its last byte came; None for now.
 
         Raises
         ------
@@ -79,7 +85,7 @@ class Publisher:
             id=prepared.frame_id,
             source=self._source,
             subject=prepared.subject,
-            time=received,
+            time=received or datetime.now(UTC),
             content_type=DICOM,
             frame_number=prepared.frame_number,
         )
@@ -90,6 +96,23 @@ class Publisher:
             envelope.headers(),
             done,
         )
+
+    def again(self, letter: DeadLetter) -> None:
+        """Send the payload of a dead letter to `frames` once more, as it came.
+
+        Raises
+        ------
+        PublishError   this or an earlier message was not taken.
+        """
+        envelope = Envelope(
+            kind="frame",
+            id=letter.id,
+            source=self._source,
+            time=letter.time,
+            content_type=DICOM,
+            frame_number=letter.frame_number,
+        )
+        self._send(self._names.of(FRAMES), letter.key, letter.value, envelope.headers(), None)
 
     def unusable(
         self, payload_id: str, error: FrameError, received: datetime, *, quarantine: str | None
@@ -131,15 +154,13 @@ class Publisher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _send(
         self,
         topic: str,
-        key: bytes,
+        key: bytes | None,
         value: bytes | None,
         headers: Headers,
         done: Callable[[], None] | None,

@@ -47,9 +47,7 @@ class Source:
                 while chunk := file.read(_CHUNK):
                     total += len(chunk)
                     if total > MAX_OBJECT_BYTES:
-                        raise FrameError(
-                            Reason.TOO_LARGE, f"more than {MAX_OBJECT_BYTES:,} bytes"
-                        )
+                        raise FrameError(Reason.TOO_LARGE, f"more than {MAX_OBJECT_BYTES:,} bytes")
                     yield chunk
         except OSError as error:
             why = error.strerror or type(error).__name__

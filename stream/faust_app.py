@@ -6,18 +6,23 @@
 """
 
 import logging
+import os
+import signal
+import threading
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import faust
 import structlog
-from faust.types import EventT, TopicT
+from faust.streams import Stream
+from faust.types import EventT, StreamT, TopicT
 from mode.supervisors import CrashingSupervisor
 
 from wire import topic_admin
 from wire.envelope import Headers
-from wire.topics import MAX_MESSAGE_BYTES, TOPICS, Names, Topic
+from wire.topics import MAX_MESSAGE_BYTES, Names, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +38,12 @@ BUFFERED_MESSAGES = 32
 
 PRODUCER_TIMEOUT_S = 300
 """Sends wait this long for a broker that is away; then the worker ends and is started again."""
+
+SHUTDOWN_S = 10.0
+"""From SIGTERM to the end. A hand-over takes 1-2 s; without a broker Faust would wait for ever.
+What is cut off is not acknowledged, and so repeated."""
+
+EXIT_OVERDUE = 70
 
 WAIT_S = 2.0
 """Between two looks for the broker and its topics before a worker starts."""
@@ -73,6 +84,21 @@ def raw_topic(app: faust.App, names: Names, *topics: Topic) -> TopicT:
         value_type=bytes,
         value_serializer="raw",
     )
+
+
+async def batches(
+    stream: StreamT[bytes], size: int, within_s: float
+) -> AsyncIterator[list[EventT[bytes]]]:
+    """Yield batches of events that nobody but us acknowledges (both noacks are needed)."""
+    unacknowledged = cast(Stream[bytes], cast(Stream[bytes], stream).noack())
+    async for events in unacknowledged.noack_take(size, within=within_s):
+        yield cast(list[EventT[bytes]], events)
+
+
+def headers_of(event: EventT[bytes]) -> list[tuple[str, bytes | None]]:
+    """Return all headers of an event, in order."""
+    headers = event.message.headers or ()
+    return list(headers.items() if isinstance(headers, Mapping) else headers)
 
 
 def wait_for_topics(bootstrap: str, names: Names) -> None:
@@ -142,7 +168,7 @@ def run(app: faust.App, *, log_level: int) -> None:
     for handler in logging.getLogger().handlers:
         # 276,000 lines in a minute of broker outage: one line each 30 s says as much.
         handler.addFilter(_Seldom(30.0))
-    worker = faust.Worker(
+    worker = _Worker(
         app,
         loglevel=log_level,
         override_logging=False,
@@ -150,7 +176,18 @@ def run(app: faust.App, *, log_level: int) -> None:
         quiet=True,
         daemon=True,
     )
+    worker.spinner = None  # it writes terminal escapes to stdout
     worker.execute_from_commandline()
+
+
+class _Worker(faust.Worker):
+    """A worker that ends when it is told to, even where a broker that is away holds it up."""
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        deadline = threading.Timer(SHUTDOWN_S, os._exit, [EXIT_OVERDUE])
+        deadline.daemon = True
+        deadline.start()
+        super()._schedule_shutdown(signal)
 
 
 class _Seldom(logging.Filter):

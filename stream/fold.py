@@ -64,9 +64,7 @@ def fold_action(patient: Patient, action: Action, offset: int) -> tuple[Patient,
         return patient, []
     patient = _at(patient, actions=offset)
     known = patient.acknowledgements.get(action.about)
-    given = Acknowledgement(
-        action_id=action.id, actor=action.actor, event_time=action.event_time
-    )
+    given = Acknowledgement(action_id=action.id, actor=action.actor, event_time=action.event_time)
     if known is not None and _order(known) <= _order(given):
         return patient, []
     patient = patient.model_copy(
@@ -214,9 +212,7 @@ def _acknowledged(
 
 
 def _id(patient_id: str, rule: policy.Rule, phase: str, uid: str) -> UUID:
-    return ids.recommendation_id(
-        patient_id, policy.NAME, policy.VERSION, rule.name, phase, [uid]
-    )
+    return ids.recommendation_id(patient_id, policy.NAME, policy.VERSION, rule.name, phase, [uid])
 
 
 def _order(given: Acknowledgement) -> tuple[object, str]:

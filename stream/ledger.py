@@ -40,9 +40,7 @@ class Ledger:
             self._patients[place] = self._of_this_log(patient)
         self._to_republish |= snapshots.stale
         self._loaded |= missing
-        log.info(
-            "partitions loaded", partitions=sorted(missing), patients=len(snapshots.patients)
-        )
+        log.info("partitions loaded", partitions=sorted(missing), patients=len(snapshots.patients))
 
     def forget(self) -> None:
         """Drop everything: partitions come and go, and another worker may have moved on."""

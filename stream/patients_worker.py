@@ -16,7 +16,15 @@ from faust.types import TP, EventT, StreamT
 from pydantic import ValidationError
 
 from stream.cache import Cache
-from stream.faust_app import Outgoing, acknowledge, make_app, publish, raw_topic
+from stream.faust_app import (
+    Outgoing,
+    acknowledge,
+    batches,
+    headers_of,
+    make_app,
+    publish,
+    raw_topic,
+)
 from stream.fold import Spoken, fold_action, fold_finding
 from stream.ledger import Ledger
 from stream.snapshots import read_snapshots
@@ -52,15 +60,15 @@ def patients_app(bootstrap: str, *, names: Names, redis_url: str) -> faust.App:
 
     @app.agent(raw_topic(app, names, RESULTS, ACTIONS), name="patients", concurrency=1)
     async def patients(stream: StreamT[bytes]) -> None:
-        async for events in stream.noack().noack_take(BATCH, within=WITHIN_S):
+        async for events in batches(stream, BATCH, WITHIN_S):
             await worker.answer(events)
 
-    @app.timer(SYNC_S)
+    @app.timer(SYNC_S)  # type: ignore[untyped-decorator]
     async def sync() -> None:
         await worker.sync(app.consumer.assignment())
 
     @app.on_partitions_revoked.connect
-    async def forget(app: faust.App, revoked: set[TP], **_: object) -> None:
+    async def forget(*_: object, **__: object) -> None:
         await worker.forget()
 
     return app
@@ -123,7 +131,7 @@ class PatientsWorker:
     ) -> list[Outgoing]:
         """Fold one event into `changed`; return what is to be sent."""
         message = event.message
-        kind = Envelope.of(message.headers).kind
+        kind = Envelope.of(headers_of(event)).kind
         try:
             if message.topic == self._names.of(ACTIONS):
                 record: Finding | Action = Action.model_validate_json(message.value or b"")
@@ -170,9 +178,7 @@ class PatientsWorker:
         return self._outgoing(self._patients, patient.patient_id, patient, str(snapshot_id))
 
     @staticmethod
-    def _outgoing(
-        topic: faust.TopicT, key: str | None, record: Record, record_id: str
-    ) -> Outgoing:
+    def _outgoing(topic: faust.TopicT, key: str | None, record: Record, record_id: str) -> Outgoing:
         envelope = Envelope(kind=record.kind, id=record_id, source=SOURCE, time=datetime.now(UTC))
         return Outgoing(topic, key, record.to_json(), envelope.headers())
 

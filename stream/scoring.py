@@ -28,7 +28,7 @@ from wire.records import (
 
 MAX_LESIONS = 32
 ENGINE_ATTEMPTS = 2
-"""A runtime that fails once (memory, a driver hiccup) is asked again before the frame is given up."""
+"""A runtime that fails once (memory, a driver hiccup) is asked once more."""
 
 Decoder = Callable[[bytes | None, int | None], Frame]
 

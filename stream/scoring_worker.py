@@ -18,6 +18,8 @@ from engines import Engine
 from stream.faust_app import (
     Outgoing,
     acknowledge,
+    batches,
+    headers_of,
     make_app,
     raw_topic,
     start_send,
@@ -49,7 +51,7 @@ def scoring_app(bootstrap: str, *, names: Names, engine: Engine) -> faust.App:
 
     @app.agent(frames, name="scoring", concurrency=1)
     async def scoring(stream: StreamT[bytes]) -> None:
-        async for events in stream.noack().noack_take(BATCH, within=WITHIN_S):
+        async for events in batches(stream, BATCH, WITHIN_S):
             await worker.answer(events)
 
     return app
@@ -111,10 +113,8 @@ def message_of(event: EventT[bytes]) -> Message:
     message = event.message
     return Message(
         value=message.value,
-        envelope=Envelope.of(message.headers),
-        where=FrameAddress(
-            topic=message.topic, partition=message.partition, offset=message.offset
-        ),
+        envelope=Envelope.of(headers_of(event)),
+        where=FrameAddress(topic=message.topic, partition=message.partition, offset=message.offset),
     )
 
 

@@ -1,9 +1,10 @@
 """Measure an engine on real DICOM slices of LIDC-IDRI and note it in the engine's card.
 
 Run as ``python -m training.lidc --data lidc-dicom --engine engines/catalogue/textbook-256``. The
-slices never train anything (Armato et al., doi:10.1118/1.3528204, CC BY 3.0). They check the
-whole way from raw HU, lung cut included, which the 8-bit LUNA16 slices cannot. They are of three
-patients, so each figure says how few it rests on and carries no interval.
+slices never train a network (Armato et al., doi:10.1118/1.3528204, CC BY 3.0). They check the
+whole way from raw HU, lung cut included, which the 8-bit LUNA16 slices cannot; the lung cut's
+thresholds were set with these slices in view. They are of three patients, so each figure says how
+few it rests on and carries no interval.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Run as ``python -m training.textbook --data luna16-slices --out engines/catalogue/textbook-256``
 with the `train` extra installed; 15 minutes on two cores. LUNA16 folds 0-7 train, 8 chooses the
-thresholds, 9 is measured once at the end; a patient is in one fold only.
+thresholds, 9 is measured when the run ends; a patient is in one fold only. Steps depend on the
+clock unless --steps ends the run: for the same weights again, give a large --minutes.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         test=_scored(path, test),
         train_halves=len(train),
         train_patients=len({half.source.patient for half in train}),
+        note=args.note,
     )
     card = write_card(args.out, outcome)
     for figure in card.figures:
@@ -79,6 +81,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=3000, help="of 16 tiles (default 3000)")
     parser.add_argument("--minutes", type=float, default=14.0, help="end by then (default 14)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--note", default="", help="a sentence for the card's description")
     return parser.parse_args(argv)
 
 

@@ -22,7 +22,7 @@ _CT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
     "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image Storage
 )
-_BODY_PARTS = ("CHEST", "THORAX", "LUNG", "WHOLEBODY", "WHOLE BODY", "TSPINE")
+_BODY_PARTS = ("CHEST", "THORAX", "LUNG", "WHOLEBODY", "WHOLE BODY")
 _SOURCES = (
     DataSource(
         name="LUNA16, axial slices through annotated nodules",
@@ -66,7 +66,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a training run ended with; `alarm` is the second operating point."""
+    """What a training run ended with.
+
+    `alarm` is the second operating point, `note` what its maker adds to the description.
+    """
 
     steps: int
     seed: int
@@ -75,6 +78,7 @@ class Outcome:
     test: Split
     train_halves: int
     train_patients: int
+    note: str = ""
 
 
 def write_card(folder: Path, outcome: Outcome, version: str = "0.1.0") -> EngineCard:
@@ -106,13 +110,14 @@ def write_card(folder: Path, outcome: Outcome, version: str = "0.1.0") -> Engine
 
 
 def _description(outcome: Outcome) -> str:
-    return (
+    text = (
         "The textbook CNN: three convolution blocks, a dense layer, a sigmoid, on each lung of an "
         "axial chest CT slice; the frame's probability is the greater of its two lungs. Trained "
         f"for {outcome.steps} steps of 16 tiles (seed {outcome.seed}) on {outcome.train_halves} "
         f"half-lungs of {outcome.train_patients} patients. screen: sensitivity 0.90 on the "
         "half-lungs of subset 8, shifted to 0.5; alarm: specificity 0.95 there."
     )
+    return f"{text} {outcome.note}".strip()
 
 
 def _prevalence(split: Split) -> str:

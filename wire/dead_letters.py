@@ -27,6 +27,7 @@ class DeadLetter:
     where : the message it came from; None where it never reached Kafka.
     quarantine : sha256 under which a producer keeps it, None where it does not.
     frame_number : from 1, as in the message it came from.
+    key : Kafka key of the letter, that of the finding.
     """
 
     id: str
@@ -38,6 +39,7 @@ class DeadLetter:
     where: FrameAddress | None = None
     quarantine: str | None = None
     frame_number: int | None = None
+    key: bytes | None = None
 
     def headers(self, source: str) -> Headers:
         """Return the Kafka headers; `source` is the CloudEvents source of the writer."""
@@ -62,7 +64,10 @@ class DeadLetter:
 
     @classmethod
     def of(
-        cls, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]
+        cls,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes | None]],
     ) -> "DeadLetter":
         """Read a message of `frames.dead-letter`, however strange."""
         pairs = list(headers)
@@ -85,6 +90,7 @@ class DeadLetter:
             where=where,
             quarantine=facts.get("quarantine") or None,
             frame_number=envelope.frame_number,
+            key=key,
         )
 
 

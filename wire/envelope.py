@@ -48,7 +48,6 @@ class Envelope:
     def of(cls, headers: Iterable[tuple[str, bytes | None]] | None) -> "Envelope":
         """Read the headers of any message, however strange: what cannot be read is None."""
         values = {name: _text(value) for name, value in headers or ()}
-        number = values.get("ce_framenumber") or ""
         return cls(
             kind=_kind(values.get("ce_type")),
             id=values.get("ce_id"),
@@ -56,7 +55,7 @@ class Envelope:
             subject=values.get("ce_subject"),
             time=_time(values.get("ce_time")),
             content_type=values.get("content-type") or "",
-            frame_number=int(number) if number.isascii() and number.isdigit() and 0 < int(number) < 1 << 31 else None,
+            frame_number=_frame_number(values.get("ce_framenumber") or ""),
         )
 
 
@@ -70,6 +69,13 @@ def _text(value: bytes | None) -> str | None:
         return None if value is None else value.decode()
     except UnicodeDecodeError:
         return None
+
+
+def _frame_number(digits: str) -> int | None:
+    """Read a frame number; DICOM's is an IS, at most 2**31 - 1."""
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 11):
+        return None
+    return int(digits) if 0 < int(digits) < 1 << 31 else None
 
 
 def _kind(ce_type: str | None) -> str | None:

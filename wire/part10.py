@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydicom import config
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import get_decoder
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from wire.errors import FrameError, Reason
 
@@ -46,9 +46,7 @@ def guard(doing: str) -> Iterator[None]:
     except MemoryError as error:
         raise FrameError(Reason.TOO_LARGE, f"{doing} needs more memory than allowed") from error
     except Exception as error:  # the decode boundary
-        raise FrameError(
-            Reason.UNDECODABLE, f"{doing} failed ({type(error).__name__})"
-        ) from error
+        raise FrameError(Reason.UNDECODABLE, f"{doing} failed ({type(error).__name__})") from error
 
 
 def parse(data: bytes) -> Dataset:
@@ -159,8 +157,8 @@ def to_bytes(dataset: Dataset) -> bytes:
     FrameError   `undecodable`: an element cannot be written.
     """
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID") or ""
-    meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID") or ""
+    meta.MediaStorageSOPClassUID = UID(dataset.get("SOPClassUID") or "")
+    meta.MediaStorageSOPInstanceUID = UID(dataset.get("SOPInstanceUID") or "")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta = meta
     buffer = io.BytesIO()

@@ -80,7 +80,8 @@ def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | N
         raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
     try:
         (place,) = _assign(consumer, topic, [partition])
-        first, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
+        first = consumer.beginning_offsets([place])[place]
+        end = consumer.end_offsets([place])[place]
         if not first <= offset < end:
             return None
         consumer.seek(place, offset)

@@ -200,7 +200,11 @@ class Version(Record):
 
     def covers(self, other: "Version") -> bool:
         """Tell whether a state at `other` holds nothing that a state at this version lacks."""
-        return self.log == other.log and self.results >= other.results and self.actions >= other.actions
+        return (
+            self.log == other.log
+            and self.results >= other.results
+            and self.actions >= other.actions
+        )
 
 
 class SeriesState(Record):

@@ -96,8 +96,7 @@ def describe(bootstrap: str, names: Names) -> list[TopicState]:
         found = {t["name"]: t for t in client.describe_topics(wanted)} if wanted else {}
         configs = _configs(client, wanted)
         return [
-            _state(topic, names.of(topic), found.get(names.of(topic)), configs)
-            for topic in TOPICS
+            _state(topic, names.of(topic), found.get(names.of(topic)), configs) for topic in TOPICS
         ]
 
 

@@ -22,7 +22,7 @@ class Topic:
     name: str
     partitions: int
     content: str
-    config: dict[str, str] = field(default_factory=dict)
+    config: dict[str, str] = field(default_factory=dict, hash=False)
 
     def settings(self) -> dict[str, str]:
         """Return all topic settings as Kafka takes them."""
@@ -35,9 +35,7 @@ FRAMES = Topic(
     "DICOM Part 10, one de-identified frame, Explicit VR Little Endian",
     {"retention.ms": str(_DAY_MS)},
 )
-RESULTS = Topic(
-    "results", 24, "JSON finding, recommendation", {"retention.ms": str(90 * _DAY_MS)}
-)
+RESULTS = Topic("results", 24, "JSON finding, recommendation", {"retention.ms": str(90 * _DAY_MS)})
 ACTIONS = Topic("actions", 24, "JSON action; the audit log", {"retention.ms": "-1"})
 ALERTS = Topic("alerts", 1, "JSON alert, in total order", {"retention.ms": str(90 * _DAY_MS)})
 DEAD_LETTERS = Topic(

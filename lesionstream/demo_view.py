@@ -1,0 +1,176 @@
+"""What the demo shows: a board that is fed with messages and drawn as a table."""
+
+import statistics
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from wire.envelope import Envelope
+from wire.records import Alert, Finding, FrameAddress, Recommendation
+
+TREND = " ▁▂▃▄▅▆▇█"
+TREND_LENGTH = 24
+RATE_WINDOW_S = 10.0
+
+
+@dataclass(slots=True)
+class Row:
+    """One patient on the board."""
+
+    frames: int = 0
+    trend: deque[float] = field(default_factory=lambda: deque(maxlen=TREND_LENGTH))
+    modality: str = ""
+    answer: str = "no answer yet"
+    alarms: int = 0
+
+
+class Board:
+    """Counts and last words of a running stack. Thread-safe.
+
+    Parameters
+    ----------
+    data : what is replayed, for the title.
+    """
+
+    def __init__(self, data: str) -> None:
+        self.published = 0
+        self.unusable = 0
+        self.problem = ""
+        self._data = data
+        self._lock = threading.Lock()
+        self._answered: set[tuple[str, int, int]] = set()
+        self._reasons: Counter[str] = Counter()
+        self._rows: dict[str, Row] = {}
+        self._arrivals: deque[float] = deque()
+        self._delays_ms: list[float] = []
+        self._started = time.monotonic()
+        self._first_alert_s: float | None = None
+
+    def start(self) -> None:
+        """Say that everything is ready: times count from here."""
+        self._started = time.monotonic()
+
+    def take(self, record: Any) -> None:
+        """Take in one message of `results` or `alerts`."""
+        kind = Envelope.of(record.headers).kind
+        with self._lock:
+            try:
+                if kind == Finding.kind:
+                    self._finding(Finding.model_validate_json(record.value))
+                elif kind == Recommendation.kind:
+                    said = Recommendation.model_validate_json(record.value)
+                    self._row(said.patient_id).answer = said.text
+                elif kind == Alert.kind:
+                    self._alert(Alert.model_validate_json(record.value))
+            except ValidationError as error:
+                self.problem = f"a {kind} that is no {kind}: {error.error_count()} problems"
+
+    def complete(self) -> bool:
+        """Tell whether each frame published has its finding, and nothing went wrong."""
+        with self._lock:
+            return not self.problem and 0 < self.published == len(self._answered)
+
+    def render(self) -> RenderableType:
+        """Return the live view."""
+        with self._lock:
+            table = Table(
+                "patient (pseudonym)",
+                "modality",
+                "frames",
+                "lesion probability",
+                "recommendation (needs sign-off)",
+                "alarms",
+                expand=True,
+            )
+            rows = sorted(self._rows.items(), key=lambda item: -max(item[1].trend, default=0))
+            for patient_id, row in rows[:20]:
+                last = f"{row.trend[-1]:.2f} " if row.trend else ""
+                style = "bold red" if row.alarms else ""
+                table.add_row(
+                    patient_id,
+                    row.modality,
+                    str(row.frames),
+                    last + _spark(row.trend),
+                    row.answer,
+                    str(row.alarms or ""),
+                    style=style,
+                )
+            return Group(
+                Text(f"Lesionstream demo · {self._data}", style="bold"), table, self._status()
+            )
+
+    def summary(self) -> str:
+        """Return what happened, in one line each."""
+        with self._lock:
+            lines = [self._status().plain]
+            if self._first_alert_s is not None:
+                lines.append(f"first alert after {self._first_alert_s:.1f} s")
+            if self.problem:
+                lines.append(f"problem: {self.problem}")
+            lines.append("decision support only: a clinician decides")
+            return "\n".join(lines)
+
+    def _status(self) -> Text:
+        now = time.monotonic()
+        while self._arrivals and self._arrivals[0] < now - RATE_WINDOW_S:
+            self._arrivals.popleft()
+        rate = len(self._arrivals) / min(RATE_WINDOW_S, max(now - self._started, 1.0))
+        answered = len(self._answered)
+        parts = [
+            f"frames published {self.published}",
+            f"answered {answered}",
+            f"lag {max(0, self.published - answered)}",
+            f"{rate:.1f} frames/s",
+            f"alerts {len(self._delays_ms)}",
+        ]
+        if self._delays_ms:
+            parts.append(f"alert delay median {statistics.median(self._delays_ms):.0f} ms")
+        if self._reasons:
+            reasons = ", ".join(f"{n} {reason}" for reason, n in self._reasons.most_common())
+            parts.append(f"not scored: {reasons}")
+        if self.unusable:
+            parts.append(f"{self.unusable} files are no frames (quarantine)")
+        return Text(" · ".join(parts))
+
+    def _finding(self, finding: Finding) -> None:
+        where = finding.frame
+        if not isinstance(where, FrameAddress):
+            return
+        place = (where.topic, where.partition, where.offset)
+        if place in self._answered:
+            return
+        self._answered.add(place)
+        self._arrivals.append(time.monotonic())
+        if finding.reason is not None:
+            self._reasons[finding.reason.value] += 1
+        if finding.patient_id is None:
+            return
+        row = self._row(finding.patient_id)
+        row.frames += 1
+        row.modality = finding.modality or ""
+        if finding.lesion_probability is not None:
+            row.trend.append(finding.lesion_probability)
+
+    def _alert(self, alert: Alert) -> None:
+        if alert.phase != "start":
+            return
+        if self._first_alert_s is None:
+            self._first_alert_s = time.monotonic() - self._started
+        self._delays_ms.append(alert.delay_ms or 0.0)
+        if alert.patient_id:
+            self._row(alert.patient_id).alarms += 1
+
+    def _row(self, patient_id: str) -> Row:
+        return self._rows.setdefault(patient_id, Row())
+
+
+def _spark(values: deque[float]) -> str:
+    """Return a small curve of probabilities in [0, 1]."""
+    return "".join(TREND[min(len(TREND) - 1, int(v * (len(TREND) - 1) + 0.5))] for v in values)

@@ -1,0 +1,153 @@
+"""`doctor`: look at everything a stack needs, and say what to do about what is wrong."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from redis import Redis
+from redis.exceptions import RedisError
+
+from engines import EngineError, load_engine
+from identity.pseudonyms import KeyFileError, load_or_make_key
+from lesionstream import endpoints
+from lesionstream.console import out
+from lesionstream.settings import SettingsError, settings
+from wire import topic_admin
+from wire.topics import FRAMES, RESULTS
+
+MIN_FREE_BYTES = 5 << 30
+"""Of disk under the state folder; an hour of one scanner at 5 frames a second is 9 GB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. remedy : what to do; "" where nothing is wrong."""
+
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def doctor() -> int:
+    """Print every check; return 1 if one needs something done."""
+    checks = [
+        check
+        for look in (_python, _home, _key, _engine, _kafka, _topics, _lag, _redis)
+        for check in _looked(look)
+    ]
+    for check in checks:
+        mark = "[red]✗[/]" if check.remedy else "[green]✓[/]"
+        out.print(f"{mark} {check.what}: ", end="")
+        out.print(check.found, markup=False, highlight=False)
+        if check.remedy:
+            out.print(f"    do: {check.remedy}", markup=False, highlight=False)
+    return 1 if any(check.remedy for check in checks) else 0
+
+
+def _looked(look: Callable[[], list[Check]]) -> list[Check]:
+    """Run one look; an error that is expected there is a finding too."""
+    try:
+        return look()
+    except (SettingsError, EngineError, KeyFileError, topic_admin.BrokerUnavailable) as error:
+        name = look.__name__.strip("_")
+        doc = (type(error).__doc__ or "").split("Operator action:")
+        return [Check(name, str(error), " ".join(doc[-1].split()))]
+
+
+def _python() -> list[Check]:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return [Check("python", version)]
+
+
+def _home() -> list[Check]:
+    home = settings().home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    free = shutil.disk_usage(home).free
+    remedy = "" if free > MIN_FREE_BYTES else "make room, or set LESIONSTREAM_HOME elsewhere"
+    return [Check("state folder", f"{home}, {free >> 30} GiB free", remedy)]
+
+
+def _key() -> list[Check]:
+    path = settings().pseudonym_key_file
+    load_or_make_key(path)
+    private = path.stat().st_mode & 0o077 == 0
+    remedy = "" if private else f"chmod 600 {path}"
+    return [Check("pseudonym key", str(path), remedy)]
+
+
+def _engine() -> list[Check]:
+    engine = load_engine(settings().engine, device=settings().device)
+    found = f"{engine.card.name} {engine.card.version} on {engine.backend}, {engine.precision}"
+    engine.close()
+    return [Check("engine", found)]
+
+
+def _kafka() -> list[Check]:
+    address = endpoints.kafka()
+    topic_admin.describe(address, settings().names)
+    return [Check("kafka", f"answers at {address}")]
+
+
+def _topics() -> list[Check]:
+    states = topic_admin.describe(endpoints.kafka(), settings().names)
+    return [
+        Check(
+            f"topic {state.name}",
+            f"{state.partitions} partitions, {state.replicas} replicas",
+            "; ".join(state.problems),
+        )
+        for state in states
+    ]
+
+
+def _lag() -> list[Check]:
+    """Tell how far each group of workers is behind, and whether anybody works."""
+    names, address = settings().names, endpoints.kafka()
+    checks = []
+    for worker, topic in (("scoring", FRAMES), ("patients", RESULTS)):
+        group = names.group(worker)
+        try:
+            behind, members = _group(address, group, names.of(topic))
+        except KafkaError as error:
+            checks.append(Check(f"worker {worker}", str(error), "see that the broker runs"))
+            continue
+        remedy = "" if members else f"start one: lesionstream worker {worker}"
+        found = f"{members} running, {behind} messages behind"
+        checks.append(Check(f"worker {worker}", found, remedy))
+    return checks
+
+
+def _group(address: str, group: str, topic: str) -> tuple[int, int]:
+    """Return (messages behind, members) of a consumer group on a topic."""
+    admin = KafkaAdminClient(bootstrap_servers=address.split(","))
+    consumer = KafkaConsumer(bootstrap_servers=address.split(","), enable_auto_commit=False)
+    try:
+        places = [
+            TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
+        ends, starts = consumer.end_offsets(places), consumer.beginning_offsets(places)
+        committed = admin.list_group_offsets([group])[group]
+        behind = 0
+        for place in places:
+            entry = committed.get(place)
+            offset = entry.offset if entry is not None and entry.offset >= 0 else starts[place]
+            behind += max(0, ends[place] - offset)
+        members = len(admin.describe_groups([group])[group]["members"])
+        return behind, members
+    finally:
+        consumer.close()
+        admin.close()
+
+
+def _redis() -> list[Check]:
+    url = endpoints.redis()
+    try:
+        with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, protocol=2) as redis:
+            redis.ping()
+    except RedisError as error:
+        remedy = "alarms go on without it; see that Redis runs (`lesionstream up`)"
+        return [Check("redis", f"{url}: {error}", remedy)]
+    return [Check("redis", f"answers at {url}")]

@@ -1,0 +1,284 @@
+"""A real frame goes all the way: files, Kafka, scoring, patients, alerts, Redis."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pydicom
+import pytest
+from support.phantoms import chest_hu, dataset, part10, write_series
+from support.stack import eventually
+
+from producers.prepare import prepare
+from stream.scoring_worker import SOURCE as SCORING
+from wire import ids
+from wire.envelope import Envelope
+from wire.frame import decode_frame
+from wire.records import Action, Patient
+from wire.topics import ACTIONS, RESULTS
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture
+def running(stack):
+    """Yield a stack with both workers at work."""
+    stack.worker("scoring")
+    stack.worker("patients")
+    stack.wait_for_members("scoring", 1)
+    stack.wait_for_members("patients", 1)
+    return stack
+
+
+def test_every_frame_is_answered_once_and_leads_back_bit_for_bit(running, tmp_path):
+    folder = tmp_path / "scans"
+    write_series(folder / "a", "P1", slices=12, seed=1)
+    write_series(folder / "b", "P2", slices=8, seed=2)
+    volume = np.stack([chest_hu(n, size=64) for n in range(3)])
+    multi = dataset(volume, SOPInstanceUID="1.2.3.4", PatientID="P3", Modality="MR")
+    (folder / "multi.dcm").write_bytes(part10(multi))
+    (folder / "notes.txt").write_text("not DICOM")
+
+    done = running.command("replay", folder)
+    assert done.returncode == 1, "one file is no frame"
+    assert "notes.txt: undecodable: not a DICOM file" in done.stderr
+    published = running.frame_ids()
+    assert len(published) == len(set(published)) == 23
+
+    findings = running.answered(23, within_s=60)
+    assert {str(f.frame_id) for f in findings} == set(published)
+    assert len(findings) == len({f.id for f in findings}) == 23
+    originals = {
+        ds.SOPInstanceUID: ds for ds in map(pydicom.dcmread, sorted(folder.rglob("*.dcm")))
+    }
+    for finding in findings:
+        message = running.frame(finding)
+        frame = decode_frame(message.value, finding.frame_number)
+        assert frame.frame_id == finding.frame_id
+        pixels = originals[finding.sop_instance_uid].pixel_array
+        if pixels.ndim == 3:
+            pixels = pixels[finding.frame_number - 1]
+        np.testing.assert_array_equal(frame.pixels, pixels)
+    assert sum(f.status == "scored" for f in findings) >= 10
+    assert {f.reason for f in findings if f.modality == "MR"} == {"modality-not-supported"}
+    assert len(running.dead_letters()) == 1 + sum(f.status == "not-scored" for f in findings)
+
+    envelope = Envelope.of(running.records(RESULTS)[0].headers)
+    assert (envelope.kind, envelope.source) == ("finding", SCORING)
+    assert envelope.content_type == "application/json"
+
+    states = running.settled()
+    assert len(states) == 3
+    eventually(lambda: running.cached() == states, within_s=15, what="Redis is whole")
+    check_decisions(running, findings, states)
+
+
+def check_decisions(stack, findings, states):
+    """Recompute by hand what the policy should have said of each series."""
+    greatest, answers = {}, {}
+    for f in findings:
+        if f.lesion_probability is not None:
+            p = max(greatest.get(f.series_instance_uid, 0.0), f.lesion_probability)
+            greatest[f.series_instance_uid] = p
+            answer = "intensify" if p >= 0.5 else "maintain-or-reduce"
+            series_answers = answers.setdefault(f.series_instance_uid, [])
+            if series_answers[-1:] != [answer]:
+                series_answers.append(answer)
+    said = {}
+    for r in stack.recommendations():
+        said.setdefault(r.series_instance_uid, []).append(r.action)
+    assert said == answers
+    alarmed = [a.series_instance_uid for a in stack.alerts() if a.phase == "start"]
+    assert sorted(alarmed) == sorted(uid for uid, p in greatest.items() if p >= 0.5)
+    in_states = {
+        uid: series["lesion_probability"]
+        for state in states.values()
+        for uid, series in state["series"].items()
+        if series["lesion_probability"] is not None
+    }
+    assert in_states == greatest
+
+
+def test_replayed_twice_changes_no_state_and_alarms_nobody_again(running, tmp_path):
+    write_series(tmp_path / "scans", "P1", slices=20, seed=3)
+    assert running.command("replay", tmp_path / "scans").returncode == 0
+    running.answered(20, within_s=60)
+    states = running.settled()
+    said = [r.id for r in running.recommendations()], [a.id for a in running.alerts()]
+    assert said[0]
+
+    assert running.command("replay", tmp_path / "scans").returncode == 0
+    eventually(lambda: len(running.findings()) == 40, within_s=60, what="answered again")
+    time.sleep(3)  # nothing must come: there is no condition to wait for
+    assert running.settled() == states
+    assert ([r.id for r in running.recommendations()], [a.id for a in running.alerts()]) == said
+    assert len({f.id for f in running.findings()}) == 20
+
+
+def test_foreign_messages_get_exactly_one_finding_each(running):
+    good = next(iter(prepare(part10(dataset(chest_hu(1))), b"k" * 32)))
+    named = part10(dataset(chest_hu(1), PatientID="SECRET", PatientName="SECRET^NAME"))
+    deep = b"\0" * 128 + b"DICM" + b"\xff" * 5000
+    foreign = Envelope("frame", "made-up-id", "/elsewhere", "1/1").headers()
+    running.publish(None, key=b"p-x")
+    running.publish(b"")
+    running.publish(b"\x89PNG\r\n\x1a\n", key=b"\xff\xfe")
+    running.publish(named, key=b"SECRET")
+    running.publish(deep, headers=[("ce_framenumber", b"zero"), ("ce_time", b"yesterday")])
+    running.publish(good.payload, key=b"p-y", headers=foreign)
+
+    findings = eventually(
+        lambda: found if len(found := running.findings()) == 6 else None,
+        within_s=60,
+        what="six findings",
+    )
+    reasons = sorted(f.reason.value if f.reason else "scored" for f in findings)
+    assert reasons == ["not-deidentified"] * 2 + ["scored"] + ["undecodable"] * 3
+    (scored,) = (f for f in findings if f.status == "scored")
+    assert str(scored.frame_id) == good.frame_id, "a foreign ce_id loses"
+    letters = running.dead_letters()
+    assert len(letters) == 5
+    assert all(letter.value is None for letter in letters), "not known to be de-identified"
+    for record in [*letters, *running.records(RESULTS)]:
+        assert b"SECRET" not in (record.key or b"") + (record.value or b"")
+
+
+def test_a_frame_larger_than_a_fetch_passes_and_a_larger_one_is_refused(running, tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    mammogram = rng.integers(0, 4096, (4000, 3900), dtype=np.uint16)  # 31 MB, incompressible
+    too_large = rng.integers(0, 4096, (4200, 4000), dtype=np.uint16)
+    for name, pixels in (("mg", mammogram), ("xl", too_large)):
+        ds = dataset(pixels, Modality="MG", PatientID=name)
+        (folder / f"{name}.dcm").write_bytes(part10(ds))
+    done = running.command("replay", folder)
+    assert "xl.dcm: too-large" in done.stderr
+    (finding,) = running.answered(1, within_s=60)
+    assert finding.reason == "modality-not-supported"
+    frame = decode_frame(running.frame(finding).value)
+    np.testing.assert_array_equal(frame.pixels, mammogram)
+
+
+def test_an_alarm_is_acknowledged_by_an_action(running, tmp_path):
+    write_series(tmp_path / "scans", "P1", slices=10, seed=1)
+    running.command("replay", tmp_path / "scans")
+    (alert,) = eventually(running.alerts, within_s=60, what="an alert")
+    assert alert.delay_ms > 0
+    action = Action(
+        id=ids.payload_id(b"action"),
+        action="acknowledge",
+        patient_id=alert.patient_id,
+        about=alert.id,
+        actor="nurse 1",
+        event_time=alert.event_time,
+    )
+    send_action(running, action)
+    update = eventually(lambda: running.alerts()[1:], within_s=30, what="an update")[0]
+    assert (update.phase, update.inactivation) == ("update", "acknowledged")
+    assert update.alarm_id == alert.id
+    (state,) = running.settled().values()
+    assert state["acknowledgements"][str(alert.id)]["actor"] == "nurse 1"
+
+
+def send_action(stack, action):
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(bootstrap_servers=stack.kafka.split(","))
+    headers = Envelope("action", str(action.id), "/test").headers()
+    key = action.patient_id.encode()
+    producer.send(
+        stack.names.of(ACTIONS), key=key, value=action.to_json(), headers=headers
+    ).get(30)
+    producer.send(stack.names.of(ACTIONS), key=key, value=b"{}", headers=headers).get(30)
+    producer.close()
+
+
+def test_commands_show_what_is_there(running, tmp_path):
+    write_series(tmp_path / "scans", "P1", slices=4, seed=1)
+    (tmp_path / "scans" / "broken.dcm").write_bytes(b"broken")
+    assert running.command("replay", tmp_path / "scans").returncode == 1
+    running.answered(4, within_s=60)
+    (patient_id,) = running.settled()
+
+    lines = running.command("tail", "results", "--jsonl", "--until-end").stdout.splitlines()
+    kinds = [json.loads(line)["kind"] for line in lines]
+    assert kinds.count("finding") == 4
+    frames = running.command("tail", "frames", "--jsonl", "--until-end").stdout.splitlines()
+    assert {json.loads(line)["frame_id"] for line in frames} == set(running.frame_ids())
+    assert len(running.command("tail", "results", "--until-end").stdout.splitlines()) == len(kinds)
+
+    shown = Patient.model_validate_json(running.command("patient", patient_id).stdout)
+    assert shown.patient_id == patient_id
+    assert patient_id in running.command("patient").stdout
+    assert running.command("patient", "p-unknown").returncode == 1
+
+    assert running.command("topics", "create").returncode == 0
+    assert running.command("topics", "describe").returncode == 0
+    doctor = running.command("doctor")
+    assert doctor.returncode == 0, doctor.stdout
+    assert "1 running, 0 messages behind" in doctor.stdout
+
+
+def test_dead_letters_are_listed_shown_and_replayed(running, tmp_path):
+    scans = tmp_path / "scans"
+    write_series(scans, "P1", slices=1, seed=1)
+    (scans / "broken.dcm").write_bytes(b"broken")
+    mr = dataset(chest_hu(1), Modality="MR")
+    (scans / "mr.dcm").write_bytes(part10(mr))
+    running.command("replay", scans)
+    running.answered(2, within_s=60)
+    eventually(lambda: len(running.dead_letters()) == 2, within_s=30, what="two letters")
+
+    listed = running.command("dead-letters", "list", "--jsonl").stdout.splitlines()
+    entries = [json.loads(line) for line in listed]
+    assert sorted(entry["reason"] for entry in entries) == [
+        "modality-not-supported", "undecodable", "undecodable",
+    ]  # fmt: skip
+    (kept,) = (e for e in entries if e["bytes"] and e["kind"] == "dead letter")
+    shown = json.loads(running.command("dead-letters", "show", kept["reference"]).stdout)
+    assert shown == kept
+    assert running.command("dead-letters", "show", "9:99").returncode == 1
+
+    done = running.command("dead-letters", "replay", kept["reference"])
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: len(running.findings()) == 3, within_s=30, what="answered again")
+    assert len({f.id for f in running.findings()}) == 2, "the same frame, the same finding"
+
+    (broken,) = (e for e in entries if e["kind"] == "quarantine")
+    assert running.command("dead-letters", "replay", broken["reference"]).returncode == 1
+    whole = part10(dataset(chest_hu(4), SOPInstanceUID="1.2.77"))
+    (running.folder / "home/quarantine" / broken["reference"]).write_bytes(whole)
+    assert running.command("dead-letters", "replay", broken["reference"]).returncode == 0
+    running.answered(3, within_s=30)
+    listed = running.command("dead-letters", "list", "--jsonl").stdout
+    assert "quarantine\"," not in listed.replace('"kind": "dead letter"', "")
+
+
+def test_workers_wait_for_missing_topics(servers, stack, tmp_path):
+    from kafka import KafkaAdminClient
+
+    admin = KafkaAdminClient(bootstrap_servers=stack.kafka.split(","))
+    admin.delete_topics([t for t in admin.list_topics() if t.startswith(stack.names.prefix)])
+    admin.close()
+    worker = stack.worker("scoring")
+    log = next(stack.folder.glob("*worker-scoring.log"))
+    eventually(lambda: b"topics missing" in log.read_bytes(), within_s=30, what="it says so")
+    assert worker.poll() is None
+    eventually(
+        lambda: stack.command("topics", "create").returncode == 0, within_s=30, what="topics"
+    )
+    stack.wait_for_members("scoring", 1)
+    write_series(tmp_path / "scans", "P1", slices=2, seed=1)
+    stack.command("replay", tmp_path / "scans")
+    stack.answered(2, within_s=30)
+
+
+def test_sigterm_ends_a_worker_in_time(running):
+    for process in running.processes:
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+        assert time.monotonic() - started < 5, "a limit promised to users"
+

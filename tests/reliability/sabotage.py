@@ -1,0 +1,45 @@
+"""Builds that are broken on purpose: the reliability tests must turn red on them.
+
+``python sabotage.py NAME worker scoring`` runs the real command with one thing made wrong.
+"""
+
+import asyncio
+import sys
+import uuid
+
+import stream.scoring_worker as scoring_worker
+from lesionstream.cli import main
+from wire import ids
+
+
+def acknowledge_first() -> None:
+    """Acknowledge, let the commit happen, then publish."""
+    answer = scoring_worker.ScoringWorker.answer
+
+    async def broken(self, events):
+        for event in events:
+            event.ack()
+        await asyncio.sleep(1.5)  # longer than the commit interval
+        await answer(self, [_Acknowledged(event) for event in events])
+
+    scoring_worker.ScoringWorker.answer = broken
+
+
+class _Acknowledged:
+    def __init__(self, event):
+        self.message = event.message
+
+    def ack(self):
+        """Do nothing: that was done too early."""
+
+
+def random_ids() -> None:
+    """Give each finding an id of its own."""
+    ids.finding_id = lambda *_: uuid.uuid4()
+
+
+SABOTAGE = {"acknowledge-first": acknowledge_first, "random-ids": random_ids}
+
+if __name__ == "__main__":
+    SABOTAGE[sys.argv.pop(1)]()
+    main()

@@ -1,0 +1,220 @@
+"""A whole stack on a real broker, with names of its own: workers as processes, topics as lists."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaProducer
+from redis import Redis
+
+from stream.cache import cache_key
+from stream.snapshots import read_snapshots
+from wire import topic_admin
+from wire.envelope import Envelope
+from wire.reading import read, read_one
+from wire.records import Alert, Finding, Patient, Recommendation
+from wire.topics import ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, Names, Topic
+
+STARTED_S = 60.0
+
+
+def eventually(condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
+    """Wait until `condition` holds and return it; fail with `what` and its last value."""
+    deadline = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s:g} s: {what}; last: {value!r}")
+        time.sleep(0.1)
+
+
+@dataclass
+class Stack:
+    """One stack.
+
+    folder : state folder, and where logs of workers lie.
+    """
+
+    kafka: str
+    redis: str
+    names: Names
+    folder: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of this stack's commands."""
+        return os.environ | {
+            "LESIONSTREAM_KAFKA": self.kafka,
+            "LESIONSTREAM_REDIS": self.redis,
+            "LESIONSTREAM_HOME": str(self.folder / "home"),
+            "LESIONSTREAM_TOPIC_PREFIX": self.names.prefix,
+            "COLUMNS": "200",
+        }
+
+    def command(
+        self, *words: object, timeout_s: float = 90
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of lesionstream to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "lesionstream", *map(str, words)],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def start(self, *words: object, program: Iterable[object] = ("-m", "lesionstream")):
+        """Start a command in a process group of its own; its output goes to a log."""
+        log = self.folder / f"{len(self.processes):02}-{words[0]}-{Path(str(words[1])).name}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, *map(str, program), *map(str, words)],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def worker(self, name: str, **kwargs: Any) -> subprocess.Popen[bytes]:
+        """Start a worker."""
+        return self.start("worker", name, **kwargs)
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Send SIGKILL to a process and all its children."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def close(self) -> None:
+        """End all processes and delete the topics."""
+        for process in self.processes:
+            self.kill(process)
+        admin = KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
+        try:
+            mine = [t for t in admin.list_topics() if t.startswith(self.names.prefix)]
+            if mine:
+                admin.delete_topics(mine)
+        finally:
+            admin.close()
+
+    def members(self, worker: str) -> int:
+        """Return how many members of a consumer group have their partitions."""
+        admin = KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
+        group = self.names.group(worker)
+        try:
+            described = admin.describe_groups([group])[group]
+            return len(described["members"]) if described["group_state"] == "Stable" else 0
+        except topic_admin.KafkaError:
+            return 0
+        finally:
+            admin.close()
+
+    def wait_for_members(self, worker: str, count: int) -> None:
+        """Wait until a group is stable with so many members."""
+        eventually(
+            lambda: self.members(worker) == count, within_s=STARTED_S, what=f"{count} {worker}"
+        )
+
+    def records(self, topic: Topic) -> list[Any]:
+        """Return all messages of a topic."""
+        return list(read(self.kafka, self.names.of(topic)))
+
+    def frame_ids(self) -> list[str]:
+        """Return the ids under which frames were published, repetitions included."""
+        return [str(Envelope.of(r.headers).id) for r in self.records(FRAMES)]
+
+    def _parsed(self, topic: Topic, record: Any) -> list[Any]:
+        return [
+            record.model_validate_json(r.value)
+            for r in self.records(topic)
+            if Envelope.of(r.headers).kind == record.kind
+        ]
+
+    def findings(self) -> list[Finding]:
+        """Return all findings, repetitions included."""
+        return self._parsed(RESULTS, Finding)
+
+    def recommendations(self) -> list[Recommendation]:
+        """Return all recommendations, repetitions included."""
+        return self._parsed(RESULTS, Recommendation)
+
+    def alerts(self) -> list[Alert]:
+        """Return all alerts, repetitions included."""
+        return self._parsed(ALERTS, Alert)
+
+    def dead_letters(self) -> list[Any]:
+        """Return all dead letters."""
+        return self.records(DEAD_LETTERS)
+
+    def frame(self, finding: Finding) -> Any:
+        """Return the message a finding is about."""
+        where = finding.frame
+        return read_one(self.kafka, where.topic, where.partition, where.offset)
+
+    def states(self) -> dict[str, Any]:
+        """Return the facts of each patient by the newest snapshots, without what counts messages."""
+        found = read_snapshots(self.kafka, self.names, range(PATIENTS.partitions))
+        return {patient_id: facts(p) for (_, patient_id), p in found.patients.items()}
+
+    def cached(self) -> dict[str, Any]:
+        """Return the facts of each patient by Redis."""
+        pattern = cache_key(self.names.prefix, "*")
+        with Redis.from_url(self.redis, protocol=2) as redis:
+            states = [redis.hget(key, "state") for key in redis.scan_iter(pattern)]
+        patients = [Patient.model_validate_json(state) for state in states if state]
+        return {p.patient_id: facts(p) for p in patients}
+
+    def publish(self, value: bytes | None, *, key: bytes | None = None, headers=()) -> None:
+        """Publish a message to `frames` as a foreign device might."""
+        producer = KafkaProducer(
+            bootstrap_servers=self.kafka.split(","), max_request_size=40 << 20
+        )
+        topic = self.names.of(FRAMES)
+        producer.send(topic, key=key, value=value, headers=list(headers)).get(timeout=30)
+        producer.close()
+
+    def answered(self, count: int, *, within_s: float) -> list[Finding]:
+        """Wait until so many distinct frames have findings; return all findings."""
+
+        def enough() -> list[Finding]:
+            findings = self.findings()
+            return findings if len({f.frame_id for f in findings}) >= count else []
+
+        return eventually(enough, within_s=within_s, what=f"{count} frames answered")
+
+    def settled(self, *, within_s: float = 30.0) -> dict[str, Any]:
+        """Wait until the patients worker has folded every finding; return the states."""
+
+        def whole() -> dict[str, Any]:
+            ids = {str(f.id) for f in self.findings() if f.patient_id and f.series_instance_uid}
+            states = self.states()
+            folded = {
+                finding_id
+                for state in states.values()
+                for series in state["series"].values()
+                for finding_id in series["findings"]
+            }
+            return states if folded == ids and states else {}
+
+        return eventually(whole, within_s=within_s, what="all findings folded")
+
+
+def facts(patient: Patient) -> dict[str, Any]:
+    """Return a state without version and generation, which count messages."""
+    value: dict[str, Any] = json.loads(patient.to_json())
+    del value["version"], value["generation"]
+    return value

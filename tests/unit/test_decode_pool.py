@@ -1,0 +1,111 @@
+"""A hostile file costs its own process and nothing else."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from wire.decode_pool import DecodePool
+from wire.errors import FrameError, Reason
+
+
+def task(what, *args):
+    """Do what the test asks for, in the child."""
+    if what == "count":
+        yield from range(args[0])
+    elif what == "pid":
+        yield os.getpid()
+    elif what == "raise":
+        raise FrameError(Reason.QUALITY, "as asked")
+    elif what == "die":
+        yield "before"
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif what == "die once":
+        if not os.path.exists(args[0]):
+            open(args[0], "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from "abc"
+    elif what == "hang":
+        time.sleep(60)
+        yield None
+    elif what == "allocate":
+        yield len(bytearray(args[0]))
+    elif what == "recurse":
+
+        def deeper(n):
+            return deeper(n + 1) + 1
+
+        yield deeper(0)
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with DecodePool(task, deadline_s=5.0, memory_bytes=1 << 30) as pool:
+        yield pool
+
+
+def test_items_come_one_by_one_from_one_child(pool):
+    assert list(pool.run("count", 5)) == [0, 1, 2, 3, 4]
+    assert pool.one("pid") == pool.one("pid") != os.getpid()
+
+
+def test_an_error_of_the_task_keeps_the_child(pool):
+    before = pool.one("pid")
+    with pytest.raises(FrameError, match="as asked") as caught:
+        list(pool.run("raise"))
+    assert caught.value.reason is Reason.QUALITY
+    assert pool.one("pid") == before
+
+
+def test_a_crash_is_undecodable_and_the_pool_goes_on(pool):
+    items = pool.run("die")
+    assert next(items) == "before"
+    with pytest.raises(FrameError, match="died") as caught:
+        next(items)
+    assert caught.value.reason is Reason.UNDECODABLE
+    assert list(pool.run("count", 2)) == [0, 1]
+
+
+def test_one_death_is_not_blamed_on_the_file(pool, tmp_path):
+    assert list(pool.run("die once", str(tmp_path / "died"))) == ["a", "b", "c"]
+
+
+def test_a_deadline_is_kept():
+    with DecodePool(task, deadline_s=0.5) as pool:
+        with pytest.raises(FrameError, match="longer than"):
+            list(pool.run("hang"))
+
+
+def test_memory_is_limited(pool):
+    with pytest.raises(FrameError) as caught:
+        list(pool.run("allocate", 4 << 30))
+    assert caught.value.reason is Reason.TOO_LARGE
+    assert list(pool.run("allocate", 1000)) == [1000]
+
+
+def test_endless_recursion_is_undecodable(pool):
+    with pytest.raises(FrameError, match="nested"):
+        list(pool.run("recurse"))
+
+
+def test_a_reader_that_stops_early_leaves_the_pool_usable(pool):
+    items = pool.run("count", 1000)
+    assert next(items) == 0
+    items.close()
+    assert list(pool.run("count", 3)) == [0, 1, 2]
+
+
+def test_children_end_with_the_pool():
+    with DecodePool(task) as pool:
+        child = pool.one("pid")
+        os.kill(child, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_signals_to_the_group_do_not_look_like_crashes(pool):
+    child = pool.one("pid")
+    os.kill(child, signal.SIGINT)
+    os.kill(child, signal.SIGTERM)
+    assert pool.one("pid") == child

@@ -1,0 +1,73 @@
+"""Which snapshot counts: zombies, gaps in generations, topics that were made anew."""
+
+from stream.ledger import Ledger
+from stream.snapshots import Snapshots, newer
+from wire.records import Patient, Version
+
+
+def patient(results, actions=-1, *, generation=1, log="L", name="p-1"):
+    version = Version(log=log, results=results, actions=actions)
+    return Patient(patient_id=name, version=version, generation=generation)
+
+
+def read(*values):
+    snapshots = Snapshots()
+    for value in values:
+        snapshots.add(0, value if value is None else value.to_json())
+    return snapshots
+
+
+def test_the_newest_by_version_counts_not_the_last():
+    snapshots = read(patient(5, generation=1), patient(9, generation=2), patient(6, generation=1))
+    assert snapshots.patients[0, "p-1"].version.results == 9
+    assert snapshots.stale == {(0, "p-1")}
+
+
+def test_in_order_nothing_is_stale():
+    assert read(patient(5), patient(9), patient(9, 1)).stale == set()
+
+
+def test_a_zombie_and_its_successor_are_told_apart_by_generation():
+    zombie, successor = patient(10, 5, generation=1), patient(9, 6, generation=2)
+    assert newer(successor, zombie)
+    assert not newer(zombie, successor)
+
+
+def test_a_generation_that_began_anew_does_not_hide_progress():
+    assert newer(patient(20, generation=1), patient(10, generation=57))
+
+
+def test_tombstones_and_damaged_snapshots_are_passed_over():
+    snapshots = read(patient(1), None)
+    snapshots.add(0, b"{")
+    assert snapshots.patients[0, "p-1"].version.results == 1
+
+
+def test_offsets_of_other_topics_mean_nothing():
+    ledger = Ledger(lambda partitions: read(patient(500, log="old")), log_id="new")
+    ledger.load([0])
+    assert ledger.get(0, "p-1").version == Version(log="new")
+
+
+def test_reads_each_partition_once_until_told_to_forget():
+    asked = []
+
+    def reader(partitions):
+        asked.append(set(partitions))
+        return Snapshots()
+
+    ledger = Ledger(reader, log_id="L")
+    ledger.load([0, 1])
+    ledger.load([1, 2])
+    ledger.forget()
+    ledger.load([1])
+    assert asked == [{0, 1}, {2}, {1}]
+
+
+def test_hidden_snapshots_are_told_until_written_again():
+    ledger = Ledger(lambda partitions: read(patient(9), patient(6)), log_id="L")
+    ledger.load([0])
+    ((partition, hidden),) = ledger.hidden()
+    assert hidden.version.results == 9
+    ledger.put(partition, hidden)
+    assert ledger.hidden() == []

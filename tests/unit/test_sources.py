@@ -1,0 +1,62 @@
+import os
+import zipfile
+
+import pytest
+
+from producers.sources import Source, find
+from wire.errors import FrameError, Reason
+
+
+def test_order_is_stable_and_folders_are_descended(tmp_path):
+    for name in ("b/2", "b/1", "a", "c/x/y"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    names = [os.path.relpath(source.name, tmp_path) for source in find([tmp_path])]
+    assert names == ["a", "b/1", "b/2", "c/x/y"]
+
+
+def test_members_of_an_archive(tmp_path):
+    path = tmp_path / "scan.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one.dcm", b"1")
+        archive.mkdir("folder")
+        archive.writestr("folder/two.dcm", b"22")
+    sources = find([path])
+    assert [s.name for s in sources] == [f"{path}#one.dcm", f"{path}#folder/two.dcm"]
+    assert [s.read() for s in sources] == [b"1", b"22"]
+
+
+def test_a_broken_archive_is_a_file_like_any_other(tmp_path):
+    path = tmp_path / "broken.zip"
+    path.write_bytes(b"PK\x03\x04 and then nothing")
+    assert find([path]) == [Source(path)]
+
+
+def test_a_damaged_member_is_undecodable(tmp_path):
+    path = tmp_path / "scan.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one.dcm", b"x" * 100)
+    data = bytearray(path.read_bytes())
+    data[60] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(FrameError) as caught:
+        find([path])[0].read()
+    assert caught.value.reason is Reason.UNDECODABLE
+
+
+def test_what_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        find([tmp_path / "nothing"])
+
+
+def test_pipes_and_broken_links_do_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for source in find([tmp_path]):
+        with pytest.raises(FrameError, match="cannot be read"):
+            source.read()
+
+
+def test_an_unreadable_source_has_a_hash_all_the_same(tmp_path):
+    assert len(Source(tmp_path / "gone").sha256()) == 64
