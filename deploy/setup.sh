@@ -43,7 +43,7 @@ missing_packages() {
 java_package() {
     local package
     for package in openjdk-17-jre-headless openjdk-21-jre-headless; do
-        if apt-cache show "$package" 2>/dev/null | grep -q '^Package:'; then
+        if [ -n "$(apt-cache show "$package" 2>/dev/null)" ]; then
             echo "$package"
             return
         fi
@@ -52,17 +52,18 @@ java_package() {
 }
 
 may_install() {
-    [ "${YES:-}" = 1 ] || [ "$(id -u)" = 0 ] && return
+    [ "$(id -u)" = 0 ] && return
+    have sudo || return 1
+    [ "${YES:-}" = 1 ] && return
     [ -t 0 ] || return 1
     local answer
     read -r -p "setup: install $* with apt? [y/N] " answer
     [[ $answer == [yY]* ]]
 }
 
-apt() { # as root, or by sudo
+apt() { # as root, or by sudo, which asks for a password only on a terminal
     local root=()
     if [ "$(id -u)" != 0 ]; then
-        have sudo || fail "not root, and no sudo: install as root: apt-get install $*"
         root=(sudo)
         [ -t 0 ] || root=(sudo -n)
     fi
@@ -74,7 +75,7 @@ install_packages() {
     mapfile -t packages < <(missing_packages)
     [ ${#packages[@]} -gt 0 ] || return 0
     have apt-get || fail "missing, and no apt here to install them: ${packages[*]}"
-    may_install "${packages[@]}" || fail "missing: run \`apt-get install ${packages[*]}\`, or YES=1"
+    may_install "${packages[@]}" || fail "missing: as root, apt-get install ${packages[*]} (or: make setup YES=1)"
     say "refreshing the list of system packages"
     apt update
     mapfile -t packages < <(missing_packages) # a fresh list may know a better Java

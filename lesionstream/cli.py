@@ -166,11 +166,14 @@ def demo(
         float | None, typer.Option(min=1, help="End by itself after so long; default: Ctrl-C.")
     ] = None,
     fps: Annotated[float, typer.Option(min=0.1, help="Frames a second.")] = 5.0,
+    picture: Annotated[
+        Path | None, typer.Option(help="Save the last view of the table as SVG.")
+    ] = None,
 ) -> None:
     """Start everything, replay images through it and show what it says, live."""
     from lesionstream import demo as command
 
-    raise typer.Exit(command.demo(data, seconds=seconds, fps=fps))
+    raise typer.Exit(command.demo(data, seconds=seconds, fps=fps, picture=picture))
 
 
 @topics_app.command("create")

@@ -16,12 +16,11 @@ from pathlib import Path
 import pydicom
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
-from rich.live import Live
 
 import local
 from identity.pseudonyms import load_or_make_key
 from lesionstream.console import out, say
-from lesionstream.demo_view import Board
+from lesionstream.demo_view import Board, save_picture
 from lesionstream.settings import settings
 from producers.publisher import Publisher, PublishError
 from producers.quarantine import Quarantine
@@ -38,7 +37,7 @@ REFRESH_S = 0.5
 PR_SET_PDEATHSIG = 1
 
 
-def demo(data: Path | None, *, seconds: float | None, fps: float) -> int:
+def demo(data: Path | None, *, seconds: float | None, fps: float, picture: Path | None) -> int:
     """Run the demo; return 0 only if every frame published was answered."""
     folder = data or Path(pydicom.__file__).parent / "data" / "test_files"
     sources = find([folder])
@@ -67,6 +66,8 @@ def demo(data: Path | None, *, seconds: float | None, fps: float) -> int:
         stop.set()
         publishing.join(DRAIN_S)
         _drain(board)
+    if picture is not None:
+        save_picture(board, picture)
     out.print(board.summary())
     return 0 if board.complete() else 1
 
@@ -211,14 +212,13 @@ def _show(
     """Show the board until time is up, Ctrl-C, or something ends that should not."""
     end = time.monotonic() + seconds if seconds else None
     try:
-        with Live(board.render(), console=out, refresh_per_second=4, redirect_stderr=False) as live:
+        with board.shown(out) as refresh:
             while end is None or time.monotonic() < end:
                 if not publishing.is_alive() or any(p.poll() is not None for p in processes):
                     board.problem = board.problem or "a worker ended; see the logs"
                     return
                 time.sleep(REFRESH_S)
-                if out.is_terminal:
-                    live.update(board.render())
+                refresh()
     except KeyboardInterrupt:
         say("ending ...")
 

@@ -1,14 +1,19 @@
 """What the demo shows: a board that is fed with messages and drawn as a table."""
 
+import os
 import statistics
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +23,8 @@ from wire.records import Alert, Finding, FrameAddress, Recommendation
 TREND = " ▁▂▃▄▅▆▇█"
 TREND_LENGTH = 24
 RATE_WINDOW_S = 10.0
+LINE_S = 5.0
+PICTURE_WIDTH = 150
 
 
 @dataclass(slots=True)
@@ -106,6 +113,31 @@ class Board:
                 Text(f"Lesionstream demo · {self._data}", style="bold"), table, self._status()
             )
 
+    @contextmanager
+    def shown(self, console: Console) -> Iterator[Callable[[], None]]:
+        """Show the board, and yield what brings it up to date.
+
+        On a terminal it is a live table; elsewhere a line of counts every `LINE_S`.
+        """
+        if console.is_terminal:
+            with Live(self.render(), console=console, refresh_per_second=4) as live:
+                yield lambda: live.update(self.render())
+            return
+        said = time.monotonic()
+
+        def line() -> None:
+            nonlocal said
+            if time.monotonic() - said >= LINE_S:
+                said = time.monotonic()
+                console.print(self._locked_status(), soft_wrap=True)
+
+        yield line
+        console.print(self.render())
+
+    def _locked_status(self) -> Text:
+        with self._lock:
+            return self._status()
+
     def summary(self) -> str:
         """Return what happened, in one line each."""
         with self._lock:
@@ -169,6 +201,14 @@ class Board:
 
     def _row(self, patient_id: str) -> Row:
         return self._rows.setdefault(patient_id, Row())
+
+
+def save_picture(board: Board, path: Path) -> None:
+    """Save the board as SVG, as it looks on a terminal."""
+    with open(os.devnull, "w") as nowhere:
+        console = Console(record=True, width=PICTURE_WIDTH, file=nowhere, force_terminal=True)
+        console.print(board.render())
+        console.save_svg(str(path), title="lesionstream demo")
 
 
 def _spark(values: deque[float]) -> str:

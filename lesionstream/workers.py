@@ -22,12 +22,12 @@ def run(name: str) -> None:
         from stream.scoring_worker import scoring_app
 
         log.info("scoring", engine=engine.card.name, backend=engine.backend, kafka=kafka)
-        app = scoring_app(kafka, names=wanted.names, engine=engine)
+        app = scoring_app(kafka, names=wanted.names, engine=engine, folder=wanted.home / "faust")
     else:
         redis = endpoints.redis()
         faust_app.wait_for_topics(kafka, wanted.names)
         from stream.patients_worker import patients_app
 
         log.info("patients", kafka=kafka)
-        app = patients_app(kafka, names=wanted.names, redis_url=redis)
+        app = patients_app(kafka, names=wanted.names, redis_url=redis, folder=wanted.home / "faust")
     faust_app.run(app, log_level=level)

@@ -21,7 +21,8 @@ MESSAGE_MAX_BYTES = 33_554_432
 
 SESSION_TIMEOUT_MS = 3_000
 """After a kill -9 the controller refuses the broker's return until its old session has run out.
-Measured from start to first answer: 12.5 s with Kafka's default of 9 s, MEASURED with 3 s."""
+Measured from `up` to the first answer: 12.5 s with Kafka's default of 9 s on an idle machine, 7.1
+to 7.6 s with 3 s on a busy one (three kills), where a start after a clean stop takes 5.4 to 6.0."""
 
 SETTINGS = f"""\
 # Written by lesionstream at each start: changes here are lost.
@@ -71,8 +72,8 @@ class Broker(Server):
 
     name = "kafka"
     port_names = ("client", "controller")
-    start_s = 90.0  # 4 s alone; other work on two cores has made it 20
-    stop_s = 30.0  # 0.4 s when idle
+    start_s = 90.0  # 3 s on two idle cores, 7 s on two busy ones
+    stop_s = 30.0  # 0.3 to 1.6 s
 
     def find(self) -> process.Process | None:
         """Return the process that runs this broker now."""

@@ -21,7 +21,7 @@ JAVA_MIN = 17
 """Kafka 4 brokers do not start on an older Java."""
 
 FETCH_S = 900.0
-"""A first download on a slow line; 14-27 s measured with an empty Maven repository."""
+"""A first download on a slow line; 27 s measured with an empty Maven repository."""
 
 _JAVA_ADVICE = (
     f"install a Java runtime, version {JAVA_MIN} or later "

@@ -69,7 +69,8 @@ def prepare(data: bytes, key: bytes) -> Iterator[Prepared]:
         for number, single, pixels in _frames(dataset, template, per_frame, key):
             yield _prepared(single, pixels, number, patient_id)
     except FrameError as error:
-        about = replace(attributes_of(template), frame_number=number + 1)
+        has_frames = error.reason is not Reason.NOT_AN_IMAGE
+        about = replace(attributes_of(template), frame_number=number + 1 if has_frames else None)
         raise FrameError(error.reason, error.detail, about) from error
 
 
@@ -109,7 +110,11 @@ def _prepared(
         raise FrameError(Reason.UNDECODABLE, f"frame {number} changed when it was written")
     about = frame.about
     return Prepared(
-        str(frame.frame_id), patient_id, about.sop_instance_uid, about.frame_number, payload
+        str(frame.frame_id),
+        patient_id,
+        about.sop_instance_uid,
+        about.frame_number or number,
+        payload,
     )
 
 

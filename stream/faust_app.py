@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import faust
@@ -49,10 +50,17 @@ WAIT_S = 2.0
 """Between two looks for the broker and its topics before a worker starts."""
 
 
-def make_app(bootstrap: str, group: str) -> faust.App:
-    """Return an app without agents; its consumer group is `group`."""
+def make_app(bootstrap: str, group: str, folder: Path) -> faust.App:
+    """Return an app without agents; its consumer group is `group`.
+
+    Parameters
+    ----------
+    folder : where Faust makes the folders it wants and we do not use.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     return faust.App(
         group,
+        datadir=str(folder),
         broker=[f"kafka://{address}" for address in bootstrap.split(",")],
         store="memory://",
         key_serializer="raw",

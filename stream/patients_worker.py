@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import faust
 import structlog
@@ -40,13 +41,14 @@ log = structlog.get_logger(__name__)
 SOURCE = "/lesionstream/patients"
 BATCH = 64
 WITHIN_S = 0.02
+RETRY_S = 2.0
 SYNC_S = 5.0
 """Between two looks at the cache: so long may a flushed Redis stay empty."""
 
 
-def patients_app(bootstrap: str, *, names: Names, redis_url: str) -> faust.App:
+def patients_app(bootstrap: str, *, names: Names, redis_url: str, folder: Path) -> faust.App:
     """Return the Faust app that keeps patients; the topics must exist."""
-    app = make_app(bootstrap, names.group("patients"))
+    app = make_app(bootstrap, names.group("patients"), folder)
     ids = topic_admin.topic_ids(bootstrap, names)
     worker = PatientsWorker(
         app,
@@ -68,6 +70,7 @@ def patients_app(bootstrap: str, *, names: Names, redis_url: str) -> faust.App:
         await worker.sync(app.consumer.assignment())
 
     @app.on_partitions_revoked.connect
+    @app.on_partitions_assigned.connect
     async def forget(*_: object, **__: object) -> None:
         await worker.forget()
 
@@ -91,9 +94,7 @@ class PatientsWorker:
     async def answer(self, events: list[EventT[bytes]]) -> None:
         """Fold a batch, publish what follows, acknowledge."""
         async with self._one_at_a_time:
-            await asyncio.to_thread(
-                self._ledger.load, {event.message.partition for event in events}
-            )
+            await self._load({event.message.partition for event in events})
             changed: dict[tuple[int, str], Patient] = {}
             sends: list[Outgoing] = []
             for event in events:
@@ -115,7 +116,7 @@ class PatientsWorker:
         results = self._names.of(RESULTS)
         async with self._one_at_a_time:
             partitions = {tp.partition for tp in assignment if tp.topic == results}
-            await asyncio.to_thread(self._ledger.load, partitions)
+            await self._load(partitions)
             for partition, patient in self._ledger.hidden():
                 await publish([self._snapshot(patient)])
                 self._ledger.put(partition, patient)
@@ -125,6 +126,15 @@ class PatientsWorker:
         """Drop all states: the partitions are no longer ours, or have to be read again."""
         async with self._one_at_a_time:
             self._ledger.forget()
+
+    async def _load(self, partitions: set[int]) -> None:
+        """Read what is not in memory yet; a broker that is away is waited for."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._ledger.load, partitions)
+            except topic_admin.BrokerUnavailable as error:
+                log.warning("snapshots not read", error=str(error), remedy="tried again")
+                await asyncio.sleep(RETRY_S)
 
     def _fold(
         self, event: EventT[bytes], changed: dict[tuple[int, str], Patient]

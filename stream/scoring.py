@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from engines import Candidate, CtSlice, Engine, EngineFailed, NotScorable, Score
+from engines import Candidate, CtSlice, Engine, NotScorable, Score
 from wire import ids
 from wire.dead_letters import DeadLetter
 from wire.envelope import Envelope
@@ -138,9 +138,10 @@ class Scorer:
                 return self._engine.score(ct)
             except NotScorable as error:
                 raise FrameError(Reason(error.reason), error.detail, about) from error
-            except EngineFailed as error:
+            except Exception as error:  # the engine boundary: researchers bring their own models
                 if attempt == ENGINE_ATTEMPTS:
-                    raise FrameError(Reason.ENGINE_FAILED, str(error), about) from error
+                    words = f"engine {self._used.name} failed ({type(error).__name__})"
+                    raise FrameError(Reason.ENGINE_FAILED, words, about) from error
         raise AssertionError("the loop above returns or raises")
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 
 import faust
 import structlog
@@ -38,11 +39,12 @@ BATCH = 16
 WITHIN_S = 0.02
 
 
-def scoring_app(bootstrap: str, *, names: Names, engine: Engine) -> faust.App:
+def scoring_app(bootstrap: str, *, names: Names, engine: Engine, folder: Path) -> faust.App:
     """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it."""
-    app = make_app(bootstrap, names.group("scoring"))
+    app = make_app(bootstrap, names.group("scoring"), folder)
     frames = raw_topic(app, names, FRAMES)
     pool = DecodePool(decode_message)
+    pool.warm_up()
     worker = ScoringWorker(
         Scorer(engine, decode=_in_child(pool), now_ms=lambda: time.monotonic() * 1000),
         results=raw_topic(app, names, RESULTS),

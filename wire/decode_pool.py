@@ -69,6 +69,11 @@ class DecodePool:
             self._idle.put(None)  # started when first used
         self._workers = workers
 
+    def warm_up(self) -> None:
+        """Start one child now: the first frame need not wait the second that takes."""
+        child = self._idle.get()
+        self._idle.put(child or self._start())
+
     def run(self, *args: object) -> Iterator[Any]:
         """Yield the items of ``task(*args)``.
 

@@ -31,6 +31,7 @@ class Attributes:
     rescale : (slope, intercept) of the modality LUT, None where absent.
     pixel_spacing_mm : (between rows, between columns) as DICOM PixelSpacing, None where unknown.
     image_position_mm, image_orientation : ImagePositionPatient, ImageOrientationPatient.
+    frame_number : from 1; None for an object that has no frames.
     event_time : acquisition, content or series date and time, None where the device gave none.
     """
 
@@ -40,7 +41,7 @@ class Attributes:
     series_instance_uid: str | None
     sop_instance_uid: str | None
     sop_class_uid: str | None
-    frame_number: int
+    frame_number: int | None
     instance_number: int | None
     modality: str | None
     body_part_examined: str | None
@@ -145,7 +146,7 @@ def frame_of(dataset: Dataset, pixels: NDArray[np.generic], about: Attributes) -
         image_position_patient=part10.ds_text(dataset, "ImagePositionPatient"),
         image_orientation_patient=part10.ds_text(dataset, "ImageOrientationPatient"),
     )
-    frame_id = ids.frame_id(about.sop_instance_uid, about.frame_number, sha256)
+    frame_id = ids.frame_id(about.sop_instance_uid, about.frame_number or 1, sha256)
     return Frame(frame_id, about, pixels)
 
 

@@ -115,8 +115,9 @@ def decode_frames(dataset: Dataset) -> Iterator[tuple[NDArray[np.generic], dict[
     """
     check_image(dataset)
     frames = iter(_decoded(dataset))
+    doing = f"decoding the pixels ({_syntax_name(dataset)})"
     while True:
-        with guard("decoding the pixels"):
+        with guard(doing):
             item = next(frames, None)
         if item is None:
             return
@@ -130,6 +131,12 @@ def _decoded(dataset: Dataset) -> Iterator[tuple[NDArray[np.generic], dict[str, 
     for index in range(max(1, int(dataset.get("NumberOfFrames") or 1))):
         pixels, properties = decoder.as_array(dataset, index=index)
         yield cast(NDArray[np.generic], pixels), cast(dict[str, Any], properties)
+
+
+def _syntax_name(dataset: Dataset) -> str:
+    """Return the standard's name of the transfer syntax; nothing of the file's own words."""
+    syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+    return syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
 
 
 def ds_text(dataset: Dataset, keyword: str) -> str:

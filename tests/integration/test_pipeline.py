@@ -188,9 +188,7 @@ def send_action(stack, action):
     producer = KafkaProducer(bootstrap_servers=stack.kafka.split(","))
     headers = Envelope("action", str(action.id), "/test").headers()
     key = action.patient_id.encode()
-    producer.send(
-        stack.names.of(ACTIONS), key=key, value=action.to_json(), headers=headers
-    ).get(30)
+    producer.send(stack.names.of(ACTIONS), key=key, value=action.to_json(), headers=headers).get(30)
     producer.send(stack.names.of(ACTIONS), key=key, value=b"{}", headers=headers).get(30)
     producer.close()
 
@@ -253,7 +251,7 @@ def test_dead_letters_are_listed_shown_and_replayed(running, tmp_path):
     assert running.command("dead-letters", "replay", broken["reference"]).returncode == 0
     running.answered(3, within_s=30)
     listed = running.command("dead-letters", "list", "--jsonl").stdout
-    assert "quarantine\"," not in listed.replace('"kind": "dead letter"', "")
+    assert 'quarantine",' not in listed.replace('"kind": "dead letter"', "")
 
 
 def test_workers_wait_for_missing_topics(servers, stack, tmp_path):
@@ -281,4 +279,3 @@ def test_sigterm_ends_a_worker_in_time(running):
         process.send_signal(signal.SIGTERM)
         process.wait(10)
         assert time.monotonic() - started < 5, "a limit promised to users"
-

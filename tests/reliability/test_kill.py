@@ -4,9 +4,12 @@ The claim is about sets of ids: those of the findings equal those of the frames;
 clinical alerts are those of an undisturbed run.
 """
 
+import os
+import platform
 import random
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from support.stack import Stack, eventually
 FRAMES = 500
 SERIES = 10
 FPS = 40.0
+RECORD = Path(__file__).parents[2] / "docs/reliability.md"
 SABOTAGE = Path(__file__).with_name("sabotage.py")
 
 pytestmark = [pytest.mark.timeout(400)]
@@ -116,6 +120,7 @@ def survive(stack, scans, undisturbed, seed, *, kills=6, program=("-m", "lesions
     chaos = Chaos(stack, scans, seed, program)
     chaos.run(kills)
     check(stack, undisturbed)
+    return chaos
 
 
 def test_the_undisturbed_run_says_something(undisturbed):
@@ -128,10 +133,30 @@ def test_kill_9_of_anything_loses_nothing(stack, scans, undisturbed):
     survive(stack, scans, undisturbed, seed=1)
 
 
+@pytest.fixture(scope="module")
+def record():
+    """Yield a list of rows; they become the record in docs/reliability.md."""
+    rows = []
+    yield rows
+    if rows:
+        page = RECORD.read_text()
+        head, tail = page.split("<!-- soak -->")[0], page.split("<!-- /soak -->")[1]
+        when = datetime.now(UTC).strftime("%Y-%m-%d")
+        intro = f"Last run {when}, {os.cpu_count()} cores, Python {platform.python_version()}:\n\n"
+        table = "| seed | killed, in order | frames sent | findings | lost | ids twice |\n"
+        table += "|---|---|---|---|---|---|\n" + "".join(rows)
+        RECORD.write_text(f"{head}<!-- soak -->\n{intro}{table}<!-- /soak -->{tail}")
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2, 12))
-def test_kill_9_ten_seeds(stack, scans, undisturbed, seed):
-    survive(stack, scans, undisturbed, seed, kills=9)
+def test_kill_9_ten_seeds(stack, scans, undisturbed, record, seed):
+    chaos = survive(stack, scans, undisturbed, seed, kills=9)
+    sent, findings = stack.frame_ids(), stack.findings()
+    lost = set(sent) - {str(f.frame_id) for f in findings}
+    twice = len({f.id for f in findings}) - len({f.frame_id for f in findings})
+    kills = " ".join(role[0] for role in chaos.kills)
+    record.append(f"| {seed} | {kills} | {len(sent)} | {len(findings)} | {len(lost)} | {twice} |\n")
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaError
 from redis import Redis
 
 from stream.cache import cache_key
 from stream.snapshots import read_snapshots
-from wire import topic_admin
 from wire.envelope import Envelope
 from wire.reading import read, read_one
 from wire.records import Alert, Finding, Patient, Recommendation
@@ -61,9 +61,7 @@ class Stack:
             "COLUMNS": "200",
         }
 
-    def command(
-        self, *words: object, timeout_s: float = 90
-    ) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: object, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
         """Run a command of lesionstream to its end."""
         return subprocess.run(
             [sys.executable, "-m", "lesionstream", *map(str, words)],
@@ -118,7 +116,7 @@ class Stack:
         try:
             described = admin.describe_groups([group])[group]
             return len(described["members"]) if described["group_state"] == "Stable" else 0
-        except topic_admin.KafkaError:
+        except KafkaError:
             return 0
         finally:
             admin.close()
@@ -162,11 +160,11 @@ class Stack:
 
     def frame(self, finding: Finding) -> Any:
         """Return the message a finding is about."""
-        where = finding.frame
+        where: Any = finding.frame
         return read_one(self.kafka, where.topic, where.partition, where.offset)
 
     def states(self) -> dict[str, Any]:
-        """Return the facts of each patient by the newest snapshots, without what counts messages."""
+        """Return the facts of each patient by the newest snapshots."""
         found = read_snapshots(self.kafka, self.names, range(PATIENTS.partitions))
         return {patient_id: facts(p) for (_, patient_id), p in found.patients.items()}
 
@@ -180,9 +178,7 @@ class Stack:
 
     def publish(self, value: bytes | None, *, key: bytes | None = None, headers=()) -> None:
         """Publish a message to `frames` as a foreign device might."""
-        producer = KafkaProducer(
-            bootstrap_servers=self.kafka.split(","), max_request_size=40 << 20
-        )
+        producer = KafkaProducer(bootstrap_servers=self.kafka.split(","), max_request_size=40 << 20)
         topic = self.names.of(FRAMES)
         producer.send(topic, key=key, value=value, headers=list(headers)).get(timeout=30)
         producer.close()

@@ -34,7 +34,8 @@ def test_canaries_in_every_text_attribute_of_the_profile_are_gone():
         "StudyDescription", "SeriesDescription", "AccessionNumber", "PatientComments",
         "OperatorsName", "ImageComments", "ProtocolName", "RequestingPhysician", "StudyID",
         "PatientAddress", "EthnicGroup", "CurrentPatientLocation", "AdditionalPatientHistory",
-        "PatientBirthName", "PerformingPhysicianName", "AcquisitionComments", "DerivationDescription",
+        "PatientBirthName", "PerformingPhysicianName", "AcquisitionComments",
+        "DerivationDescription",
     ]  # fmt: skip
     for keyword in keywords:
         setattr(ds, keyword, CANARY)

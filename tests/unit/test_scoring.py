@@ -89,6 +89,7 @@ def test_a_scored_frame():
         (FakeEngine(score(0.5)), {"RescaleSlope": None}, Reason.QUALITY, "fake"),
         (FakeEngine(score(0.5)), {"RescaleType": "US_OTHER"}, Reason.QUALITY, "fake"),
         (FakeEngine(EngineFailed("boom")), {}, Reason.ENGINE_FAILED, "fake"),
+        (FakeEngine(ZeroDivisionError()), {}, Reason.ENGINE_FAILED, "fake"),
     ],
 )
 def test_frames_that_are_not_scored(engine, attributes, reason, engine_name):

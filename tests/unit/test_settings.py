@@ -39,5 +39,5 @@ def test_a_wrong_setting_is_named(monkeypatch, name, value):
 def test_a_broken_file_is_named(monkeypatch, tmp_path):
     (tmp_path / "site.toml").write_text("kafka = ")
     monkeypatch.setenv("LESIONSTREAM_CONFIG", str(tmp_path / "site.toml"))
-    with pytest.raises(SettingsError, match="site.toml"):
+    with pytest.raises(SettingsError, match=r"site\.toml"):
         settings()

@@ -1,0 +1,67 @@
+"""Documents say what is so."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lesionstream.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("deploy/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_setting_is_documented():
+    readme = (ROOT / "README.md").read_text()
+    for name in Settings.model_fields:
+        assert f"`LESIONSTREAM_{name.upper()}`" in readme
+
+
+def test_figures_in_the_readme_are_those_of_the_card():
+    card = json.loads((ROOT / "engines/catalogue/textbook-256/engine.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+    for figure in card["figures"]:
+        assert figures_line(figure) in readme, "run `python -m training.figures`"
+
+
+def figures_line(figure):
+    interval = (
+        f" [{figure['low']:.2f}, {figure['high']:.2f}]" if figure.get("low") is not None else ""
+    )
+    return f"| {figure['name']} | {figure['value']:.2f}{interval} | {figure['n']} |"
+
+
+def test_decisions_are_numbered_and_whole():
+    pages = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert [page.name[:4] for page in pages] == [f"{n:04}" for n in range(1, len(pages) + 1)]
+    for page in pages:
+        text = page.read_text()
+        assert text.startswith(f"# {page.name[:4]}: ")
+        for part in ("**Context.**", "**Choice.**", "**Consequences.**"):
+            assert part in text, page.name
+
+
+def test_errors_tell_the_operator_what_to_do():
+    """Exceptions that reach an operator say so in their docstring."""
+    from engines import CatalogueError, EngineFailed
+    from identity.pseudonyms import KeyFileError
+    from lesionstream.settings import SettingsError
+    from local import LocalError
+    from producers.publisher import PublishError
+    from producers.quarantine import QuarantineFull
+    from wire.errors import FrameError
+    from wire.topic_admin import BrokerUnavailable
+
+    for error in (
+        CatalogueError, EngineFailed, KeyFileError, SettingsError, LocalError, PublishError,
+        QuarantineFull, FrameError, BrokerUnavailable,
+    ):  # fmt: skip
+        assert "Operator action:" in (error.__doc__ or ""), error
