@@ -5,6 +5,7 @@ must stay small.
 """
 
 import logging
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -261,7 +262,8 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except Exception as error:  # where the process ends
         if not isinstance(error, _expected()):

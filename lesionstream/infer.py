@@ -12,7 +12,7 @@ from rich.table import Table
 from engines import load_engine
 from identity.pseudonyms import load_or_make_key
 from lesionstream.console import out, print_json, progress_bar, say
-from lesionstream.settings import settings
+from lesionstream.settings import SettingsError, settings
 from producers.prepare import prepare_source
 from producers.replay import prepared_frames
 from producers.sources import Source, find
@@ -36,6 +36,8 @@ def infer(paths: Sequence[Path], *, engine: str | None, device: str | None, json
     )
     scorer = Scorer(loaded, decode=decode_frame, now_ms=lambda: time.monotonic() * 1000)
     sources = find(paths)
+    if not sources:
+        raise SettingsError(f"no file below {', '.join(map(str, paths))}")
     findings: list[Finding] = []
     not_scored = 0
     with progress_bar("files") as bar, DecodePool(prepare_source) as pool:

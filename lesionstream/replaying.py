@@ -6,7 +6,7 @@ from pathlib import Path
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
 from lesionstream.console import progress_bar, say
-from lesionstream.settings import settings
+from lesionstream.settings import SettingsError, settings
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from producers.replay import SOURCE, Tally, replay
@@ -18,8 +18,7 @@ def replay_paths(paths: Sequence[Path], *, fps: float | None, loop: bool) -> int
     wanted = settings()
     sources = find(paths)
     if not sources:
-        say("no file found there")
-        return 1
+        raise SettingsError(f"no file below {', '.join(map(str, paths))}")
     key = load_or_make_key(wanted.pseudonym_key_file)
     quarantine = Quarantine(wanted.quarantine)
     failed = False

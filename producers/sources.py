@@ -27,8 +27,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Return how people find it again: ``archive.zip#member`` for a member."""
-        return str(self.path) if self.member is None else f"{self.path}#{self.member}"
+        r"""Return how people find it again: ``archive.zip#member`` for a member.
+
+        Bytes that are not UTF-8 are shown as ``\xff``: names go into JSON.
+        """
+        name = str(self.path) if self.member is None else f"{self.path}#{self.member}"
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
     def read(self) -> bytes:
         """Return all bytes.

@@ -13,6 +13,7 @@ import queue
 import resource
 import signal
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -33,10 +34,16 @@ ATTEMPTS = 2
 on the file."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Child:
     process: SpawnProcess
     pipe: Connection
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
+        self.process.close()
 
 
 class _ChildLost(Exception):
@@ -67,7 +74,9 @@ class DecodePool:
         self._idle: queue.Queue[_Child | None] = queue.LifoQueue()
         for _ in range(workers):
             self._idle.put(None)  # started when first used
-        self._workers = workers
+        self._children: list[_Child] = []
+        # Also at the end of the process: multiprocessing would join children that ignore SIGTERM.
+        self._end_all = weakref.finalize(self, _end_all, self._children)
 
     def warm_up(self) -> None:
         """Start one child now: the first frame need not wait the second that takes."""
@@ -101,11 +110,8 @@ class DecodePool:
         return item
 
     def close(self) -> None:
-        """End all idle children; waits for those in use."""
-        for _ in range(self._workers):
-            child = self._idle.get()
-            if child is not None:
-                self._end(child)
+        """End all children, those in use too; the pool cannot be used any more."""
+        self._end_all()
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +120,8 @@ class DecodePool:
         self.close()
 
     def _attempt(self, args: tuple[object, ...]) -> Iterator[Any]:
+        if not self._end_all.alive:
+            raise RuntimeError("the decode pool is closed")
         child: _Child | None = self._idle.get()
         finished = False
         try:
@@ -156,13 +164,19 @@ class DecodePool:
         with _single_threaded_blas():
             process.start()
         theirs.close()
-        return _Child(process, ours)
+        child = _Child(process, ours)
+        self._children.append(child)
+        return child
 
     def _end(self, child: _Child) -> None:
-        child.pipe.close()
-        child.process.kill()
-        child.process.join()
-        child.process.close()
+        if child in self._children:
+            self._children.remove(child)
+            child.end()
+
+
+def _end_all(children: list[_Child]) -> None:
+    while children:
+        children.pop().end()
 
 
 @contextlib.contextmanager

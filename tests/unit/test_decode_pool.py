@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -102,6 +104,26 @@ def test_children_end_with_the_pool():
         os.kill(child, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+def test_closing_does_not_wait_for_a_reader_that_stopped():
+    with DecodePool(task) as pool:
+        items = pool.run("count", 1000)
+        assert next(items) == 0
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.one("pid")
+
+
+def test_a_process_ends_though_its_children_ignore_sigterm():
+    program = (
+        "from wire.decode_pool import DecodePool\n"
+        "from wire.frame import decode_message\n"
+        "if __name__ == '__main__':\n"
+        "    pool = DecodePool(decode_message)\n"
+        "    pool.warm_up()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=20, check=False)
+    assert done.returncode == 0
 
 
 def test_signals_to_the_group_do_not_look_like_crashes(pool):

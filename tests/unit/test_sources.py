@@ -58,5 +58,13 @@ def test_pipes_and_broken_links_do_not_hang(tmp_path):
             source.read()
 
 
+def test_names_that_are_no_text_can_be_shown(tmp_path):
+    (tmp_path / os.fsdecode(b"sc\xffan")).write_bytes(b"x")
+    (source,) = find([tmp_path])
+    assert source.name.endswith("sc\\xffan")
+    source.name.encode()
+    assert source.read() == b"x"
+
+
 def test_an_unreadable_source_has_a_hash_all_the_same(tmp_path):
     assert len(Source(tmp_path / "gone").sha256()) == 64
