@@ -188,7 +188,7 @@ def _publish(
 
                 def progress(tally: Tally, before: int = before) -> None:
                     board.published = before + tally.confirmed
-                    board.unusable = len(tally.failed)
+                    board.unusable.update(name for name, _ in tally.failed)
 
                 replay(
                     sources,

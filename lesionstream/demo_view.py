@@ -48,7 +48,7 @@ class Board:
 
     def __init__(self, data: str) -> None:
         self.published = 0
-        self.unusable = 0
+        self.unusable: set[str] = set()
         self.problem = ""
         self._data = data
         self._lock = threading.Lock()
@@ -110,7 +110,9 @@ class Board:
                     style=style,
                 )
             return Group(
-                Text(f"Lesionstream demo · {self._data}", style="bold"), table, self._status()
+                Text(f"Lesionstream demo · {self._data} · decision support only", style="bold"),
+                table,
+                self._status(),
             )
 
     @contextmanager
@@ -168,7 +170,7 @@ class Board:
             reasons = ", ".join(f"{n} {reason}" for reason, n in self._reasons.most_common())
             parts.append(f"not scored: {reasons}")
         if self.unusable:
-            parts.append(f"{self.unusable} files are no frames (quarantine)")
+            parts.append(f"{len(self.unusable)} files are no frames (quarantine)")
         return Text(" · ".join(parts))
 
     def _finding(self, finding: Finding) -> None:

@@ -29,14 +29,16 @@ def test_figures_in_the_readme_are_those_of_the_card():
     card = json.loads((ROOT / "engines/catalogue/textbook-256/engine.json").read_text())
     readme = (ROOT / "README.md").read_text()
     for figure in card["figures"]:
-        assert figures_line(figure) in readme, "run `python -m training.figures`"
+        assert figures_line(figure) in readme
 
 
 def figures_line(figure):
     interval = (
         f" [{figure['low']:.2f}, {figure['high']:.2f}]" if figure.get("low") is not None else ""
     )
-    return f"| {figure['name']} | {figure['value']:.2f}{interval} | {figure['n']} |"
+    return (
+        f"| {figure['on']} | {figure['name']} | {figure['value']:.2f}{interval} | {figure['n']} |"
+    )
 
 
 def test_decisions_are_numbered_and_whole():
