@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress, TaskID
+from rich.markup import escape
 from rich.table import Table
 
 from engines import load_engine
@@ -78,7 +79,7 @@ def _nobody(frame_number: int | None) -> Envelope:
 
 
 def _table(findings: Sequence[Finding], screen: float) -> Table:
-    table = Table(title=f"{len(findings)} findings", title_justify="left")
+    table = Table(title=f"findings: {len(findings)}", title_justify="left")
     table.add_column("file", overflow="fold")
     table.add_column("frame", justify="right")
     table.add_column("modality")
@@ -88,7 +89,7 @@ def _table(findings: Sequence[Finding], screen: float) -> Table:
         p = finding.lesion_probability
         style = "bold red" if p is not None and p >= screen else "dim" if p is None else ""
         cells: list[Any] = [
-            getattr(finding.frame, "path", ""),
+            escape(getattr(finding.frame, "path", "")),
             str(finding.frame_number or ""),
             finding.modality or "",
             "" if p is None else f"{p:.3f}",

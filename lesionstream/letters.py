@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from identity.pseudonyms import load_or_make_key
@@ -47,18 +48,20 @@ def show_all(reason: str | None, *, jsonl: bool) -> None:
         for entry in entries:
             print_json(asdict(entry))
         return
-    table = Table("reference", "kind", "time", "reason", "detail", "tries", "bytes", "from")
+    table = Table(show_lines=False, expand=True)
+    for column in ("reference", "time", "reason"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("detail", ratio=2, overflow="fold")
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("from", ratio=2, overflow="fold")
     for entry in entries:
-        size = "not kept" if entry.bytes is None else f"{entry.bytes:,}"
         table.add_row(
-            entry.reference[:12] if entry.kind == "quarantine" else entry.reference,
-            entry.kind,
-            entry.time[:19],
+            entry.reference[:12],
+            entry.time[:19].replace("T", " "),
             entry.reason,
-            entry.detail,
-            str(entry.attempts),
-            size,
-            entry.source,
+            entry.detail + (f" ({entry.attempts} tries)" if entry.attempts > 1 else ""),
+            "not kept" if entry.bytes is None else f"{entry.bytes:,}",
+            escape(entry.source),
         )
     out.print(table)
     say(f"{len(entries)} listed; `dead-letters replay REFERENCE` sends one through again")

@@ -8,6 +8,7 @@ or is acknowledged. Ids are made of what the thing is about, so a fold that is r
 crash says the same again.
 """
 
+from typing import Literal
 from uuid import UUID
 
 from stream import policy
@@ -41,16 +42,19 @@ def fold_finding(patient: Patient, finding: Finding, offset: int) -> tuple[Patie
     if uid is None:
         return patient, []
     before = patient.series.get(uid)
-    after = _with_finding(before, finding)
-    if after is before:
+    series = _with_finding(before, finding)
+    if series is before:
         return patient, []
-    after, spoken = _decide(patient, uid, after, finding)
-    patient = patient.model_copy(update={"series": {**patient.series, uid: after}})
-    for alert in spoken:
-        if isinstance(alert, Alert):
-            patient, acknowledged = _start_alarm(patient, uid, alert)
-            spoken = [*spoken, *acknowledged]
-    return patient, spoken
+    rule = policy.answer(series.lesion_probability)
+    if rule is None or rule.action == series.action:
+        return _with_series(patient, uid, series), []
+    said = _recommendation(patient.patient_id, uid, series, rule, finding)
+    series = series.model_copy(update={"action": rule.action, "recommendation_id": said.id})
+    patient = _with_series(patient, uid, series)
+    if rule.alarm is None:
+        return patient, [said]
+    patient, alerts = _start_alarm(patient, _alarm(said, rule.name, rule.alarm))
+    return patient, [said, *alerts]
 
 
 def fold_action(patient: Patient, action: Action, offset: int) -> tuple[Patient, list[Spoken]]:
@@ -106,22 +110,29 @@ def _with_finding(series: SeriesState | None, finding: Finding) -> SeriesState:
     known = [q for q in (series.lesion_probability, p) if q is not None]
     return series.model_copy(
         update={
+            # A series that contradicts itself is known by the least: order must leave no trace.
+            "study_instance_uid": _least(series.study_instance_uid, finding.study_instance_uid),
+            "modality": _least(series.modality, finding.modality),
             "findings": {**series.findings, finding.id: p},
             "lesion_probability": max(known, default=None),
         }
     )
 
 
-def _decide(
-    patient: Patient, uid: str, series: SeriesState, finding: Finding
-) -> tuple[SeriesState, list[Spoken]]:
-    """Ask the policy; return the series with its answer, and what is to be said."""
-    rule = policy.answer(series.lesion_probability)
-    if rule is None or rule.action == series.action:
-        return series, []
-    recommendation = Recommendation(
-        id=_id(patient.patient_id, rule, "start", uid),
-        patient_id=patient.patient_id,
+def _least(*values: str | None) -> str | None:
+    return min((value for value in values if value is not None), default=None)
+
+
+def _with_series(patient: Patient, uid: str, series: SeriesState) -> Patient:
+    return patient.model_copy(update={"series": {**patient.series, uid: series}})
+
+
+def _recommendation(
+    patient_id: str, uid: str, series: SeriesState, rule: policy.Rule, finding: Finding
+) -> Recommendation:
+    return Recommendation(
+        id=_id(patient_id, rule.name, "start", uid),
+        patient_id=patient_id,
         study_instance_uid=series.study_instance_uid,
         series_instance_uid=uid,
         action=rule.action,
@@ -136,62 +147,52 @@ def _decide(
         phase="start",
         event_time=finding.event_time,
     )
-    spoken: list[Spoken] = [recommendation]
-    if rule.alarm is not None:
-        spoken.append(_alarm(recommendation, rule))
-    series = series.model_copy(
-        update={"action": rule.action, "recommendation_id": recommendation.id}
-    )
-    return series, spoken
 
 
-def _alarm(recommendation: Recommendation, rule: policy.Rule) -> Alert:
-    alarm_id = _id(
-        recommendation.patient_id, rule, "alarm-start", recommendation.series_instance_uid
-    )
-    assert rule.alarm is not None  # noqa: S101 - asked by the caller
+def _alarm(said: Recommendation, cause: str, priority: Literal["high", "medium", "low"]) -> Alert:
+    """Return the alert that starts the alarm of a recommendation."""
+    alarm_id = _id(said.patient_id, cause, "alarm-start", said.series_instance_uid)
     return Alert(
         id=alarm_id,
         alarm_id=alarm_id,
-        patient_id=recommendation.patient_id,
-        study_instance_uid=recommendation.study_instance_uid,
-        series_instance_uid=recommendation.series_instance_uid,
+        patient_id=said.patient_id,
+        study_instance_uid=said.study_instance_uid,
+        series_instance_uid=said.series_instance_uid,
         category="clinical",
-        priority=rule.alarm,
+        priority=priority,
         phase="start",
         state="active",
         inactivation="none",
-        cause=rule.name,
-        text=f"{rule.text}: {rule.rationale}",
-        evidence=recommendation.evidence,
-        lesion_probability=recommendation.lesion_probability,
+        cause=cause,
+        text=f"{said.text}: {said.rationale}",
+        evidence=said.evidence,
+        lesion_probability=said.lesion_probability,
         policy_name=policy.NAME,
         policy_version=policy.VERSION,
-        event_time=recommendation.event_time,
+        event_time=said.event_time,
     )
 
 
-def _start_alarm(patient: Patient, uid: str, alert: Alert) -> tuple[Patient, list[Alert]]:
-    """Remember an alarm; it may have been acknowledged before it got here."""
-    if alert.id in patient.alarms:
-        return patient, []
+def _start_alarm(patient: Patient, alert: Alert) -> tuple[Patient, list[Alert]]:
+    """Remember an alarm and say it; it may have been acknowledged before it got here."""
     alarm = AlarmState(
-        series_instance_uid=uid, priority=alert.priority, cause=alert.cause, state="active"
+        series_instance_uid=str(alert.series_instance_uid),
+        priority=alert.priority,
+        cause=alert.cause,
+        state="active",
     )
     patient = patient.model_copy(update={"alarms": {**patient.alarms, alert.id: alarm}})
     given = patient.acknowledgements.get(alert.id)
     if given is None:
-        return patient, []
-    return patient, [_acknowledged(patient.patient_id, alert.id, alarm, given)]
+        return patient, [alert]
+    return patient, [alert, _acknowledged(patient.patient_id, alert.id, alarm, given)]
 
 
 def _acknowledged(
     patient_id: str, alarm_id: UUID, alarm: AlarmState, given: Acknowledgement
 ) -> Alert:
     return Alert(
-        id=ids.recommendation_id(
-            patient_id, policy.NAME, policy.VERSION, "acknowledged", "update", [str(alarm_id)]
-        ),
+        id=_id(patient_id, "acknowledged", "update", str(alarm_id)),
         alarm_id=alarm_id,
         patient_id=patient_id,
         study_instance_uid=None,
@@ -211,8 +212,8 @@ def _acknowledged(
     )
 
 
-def _id(patient_id: str, rule: policy.Rule, phase: str, uid: str) -> UUID:
-    return ids.recommendation_id(patient_id, policy.NAME, policy.VERSION, rule.name, phase, [uid])
+def _id(patient_id: str, rule: str, phase: str, about: str) -> UUID:
+    return ids.recommendation_id(patient_id, policy.NAME, policy.VERSION, rule, phase, [about])
 
 
 def _order(given: Acknowledgement) -> tuple[object, str]:

@@ -76,7 +76,7 @@ def test_a_table_for_people_and_exit_code_0(tmp_path):
     write_series(tmp_path / "in", "P1", slices=2, seed=1)
     code, out, err = infer(tmp_path, tmp_path / "in")
     assert code == 0, err
-    assert "2 findings" in out
+    assert "findings: 2" in out
     assert "decision support only" in err
 
 

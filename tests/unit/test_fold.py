@@ -16,7 +16,9 @@ probabilities = st.one_of(st.none(), st.floats(0, 1), st.sampled_from([0.49, 0.5
 def histories(draw):
     """A set of findings of two series, and acknowledgements of what they may cause."""
     events = [
-        finding(draw(probabilities), number=n, series=draw(st.sampled_from(["1.1", "1.2"])))
+        finding(
+            draw(probabilities), number=n, series=draw(st.sampled_from(["1.1", "1.2"]))
+        ).model_copy(update={"modality": draw(st.sampled_from(["CT", "MR", None]))})
         for n in range(draw(st.integers(0, 8)))
     ]
     alarms = list(told(events)[0].alarms)
