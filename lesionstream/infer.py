@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, TaskID
 from rich.markup import escape
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from engines import load_engine

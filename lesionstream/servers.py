@@ -1,5 +1,7 @@
 """`up` and `down`."""
 
+import shlex
+
 import local
 from lesionstream.console import say
 from lesionstream.settings import settings
@@ -7,15 +9,24 @@ from wire import topic_admin
 
 
 def up() -> None:
-    """Start what is not set to run elsewhere, create the topics, print both addresses."""
+    """Start what is not set to run elsewhere, create the topics, print both addresses.
+
+    An address that this command printed earlier is not elsewhere: the shell still has it.
+    """
     wanted = settings()
-    found = local.up(wanted.home, kafka=wanted.kafka is None, redis=wanted.redis is None, say=say)
-    kafka, redis = wanted.kafka or found.kafka, wanted.redis or found.redis
+    before = local.remembered(wanted.home)
+    found = local.up(
+        wanted.home,
+        kafka=wanted.kafka in (None, before.kafka),
+        redis=wanted.redis in (None, before.redis),
+        say=say,
+    )
+    kafka, redis = found.kafka or wanted.kafka, found.redis or wanted.redis
     created = topic_admin.create(str(kafka), wanted.names)
     if created:
         say(f"topics created: {', '.join(created)}")
-    print(f"export LESIONSTREAM_KAFKA={kafka}")
-    print(f"export LESIONSTREAM_REDIS={redis}", flush=True)
+    print(f"export LESIONSTREAM_KAFKA={shlex.quote(str(kafka))}")
+    print(f"export LESIONSTREAM_REDIS={shlex.quote(str(redis))}", flush=True)
 
 
 def down() -> None:

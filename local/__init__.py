@@ -11,6 +11,15 @@ process table, so that any program may call it from anywhere, twice, or at the s
 
 from local.errors import LocalError
 from local.jars import KAFKA_VERSION, fetch_kafka
-from local.stack import Endpoints, down, status, up
+from local.stack import Endpoints, down, remembered, status, up
 
-__all__ = ["KAFKA_VERSION", "Endpoints", "LocalError", "down", "fetch_kafka", "status", "up"]
+__all__ = [
+    "KAFKA_VERSION",
+    "Endpoints",
+    "LocalError",
+    "down",
+    "fetch_kafka",
+    "remembered",
+    "status",
+    "up",
+]

@@ -59,6 +59,11 @@ class Server(ABC):
             return None
         return self.address(port)
 
+    def remembered(self) -> str | None:
+        """Return its address of last time, whether it runs or not; None if it never ran."""
+        port = ports.remembered(self._ports_file).get("client")
+        return None if port is None else self.address(port)
+
     def up(self, say: Say) -> str:
         """Start the server, or find it running; return its address once it answers.
 

@@ -85,6 +85,12 @@ def status(home: Path) -> Endpoints:
     return Endpoints(kafka=broker.status(), redis=cache.status())
 
 
+def remembered(home: Path) -> Endpoints:
+    """Return where the servers of `home` ran last time, whether they run or not."""
+    broker, cache = _servers(home)
+    return Endpoints(kafka=broker.remembered(), redis=cache.remembered())
+
+
 def _servers(home: Path) -> tuple[Server, Server]:
     home = home.resolve()
     return Broker(home), Cache(home)
