@@ -12,7 +12,13 @@ from producers.prepare import Prepared
 from wire.dead_letters import DeadLetter
 from wire.envelope import DICOM, Envelope, Headers
 from wire.errors import FrameError
-from wire.topics import DEAD_LETTERS, FRAMES, MAX_MESSAGE_BYTES, Names
+from wire.topics import (
+    DEAD_LETTERS,
+    FIRST_CONTACT_MS,
+    FRAMES,
+    MAX_MESSAGE_BYTES,
+    Names,
+)
 
 BUFFER_BYTES = 96 << 20
 """Unconfirmed bytes held in memory, three of the largest frames: kafka-python itself has no bound.
@@ -60,6 +66,7 @@ class Publisher:
                 max_block_ms=DELIVERY_TIMEOUT_MS,
                 delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
                 client_id="lesionstream-producer",
+                bootstrap_timeout_ms=FIRST_CONTACT_MS,
             )
         except KafkaError as error:
             raise PublishError(f"no broker answers at {bootstrap} ({error})") from error

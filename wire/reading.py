@@ -1,5 +1,6 @@
 """Read topics without a consumer group: to the end, or on and on."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -7,7 +8,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from wire.topic_admin import BrokerUnavailable
-from wire.topics import MAX_MESSAGE_BYTES
+from wire.topics import FIRST_CONTACT_MS, MAX_MESSAGE_BYTES
 
 POLL_MS = 250
 
@@ -34,17 +35,7 @@ def read(
     ------
     BrokerUnavailable   no broker answers, or the topic is missing.
     """
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_bytes=2 * MAX_MESSAGE_BYTES,
-            client_id="lesionstream-reader",
-        )
-    except (KafkaError, ValueError, OSError) as error:
-        raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
-    try:
+    with _consumer(bootstrap, topic) as consumer:
         places = _assign(consumer, topic, partitions)
         ends = consumer.end_offsets(places)
         for place in places:
@@ -57,10 +48,6 @@ def read(
                 return
             for records in consumer.poll(timeout_ms=POLL_MS).values():
                 yield from records
-    except KafkaError as error:
-        raise BrokerUnavailable(f"reading {topic} from {bootstrap} failed ({error})") from error
-    finally:
-        consumer.close()
 
 
 def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | None:
@@ -70,15 +57,7 @@ def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | N
     ------
     BrokerUnavailable   no broker answers, or the topic is missing.
     """
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
-            enable_auto_commit=False,
-            client_id="lesionstream-reader",
-        )
-    except (KafkaError, ValueError, OSError) as error:
-        raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
-    try:
+    with _consumer(bootstrap, topic) as consumer:
         (place,) = _assign(consumer, topic, [partition])
         first = consumer.beginning_offsets([place])[place]
         end = consumer.end_offsets([place])[place]
@@ -89,6 +68,26 @@ def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | N
             for record in consumer.poll(timeout_ms=POLL_MS, max_records=1).get(place, []):
                 return record if record.offset == offset else None
         return None
+
+
+@contextlib.contextmanager
+def _consumer(bootstrap: str, topic: str) -> Iterator[KafkaConsumer]:
+    """Yield a consumer without a group; what goes wrong is one `BrokerUnavailable`."""
+    try:
+        consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap.split(","),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_bytes=2 * MAX_MESSAGE_BYTES,
+            client_id="lesionstream-reader",
+            bootstrap_timeout_ms=FIRST_CONTACT_MS,
+        )
+    except (KafkaError, ValueError, OSError) as error:
+        raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
+    try:
+        yield consumer
+    except KafkaError as error:
+        raise BrokerUnavailable(f"reading {topic} from {bootstrap} failed ({error})") from error
     finally:
         consumer.close()
 

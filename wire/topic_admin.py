@@ -8,7 +8,7 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from wire.topics import TOPICS, Names, Topic
+from wire.topics import FIRST_CONTACT_MS, TOPICS, Names, Topic
 
 REPLICAS = 3
 """Replicas of each partition where the cluster has as many brokers, else 1."""
@@ -44,6 +44,7 @@ def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
             bootstrap_servers=bootstrap.split(","),
             client_id="lesionstream-admin",
             request_timeout_ms=10_000,
+            bootstrap_timeout_ms=FIRST_CONTACT_MS,
         )
     except (KafkaError, ValueError, OSError) as error:
         raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error

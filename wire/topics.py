@@ -6,6 +6,10 @@ from typing import Final
 MAX_MESSAGE_BYTES: Final = 32 << 20
 """Largest message of any topic. Broker, topic, producer and consumer are all told this number."""
 
+FIRST_CONTACT_MS: Final = 8_000
+"""How long a command waits for a broker that does not answer: one that is well takes 50 ms, one
+that is starting 5 s."""
+
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
 
