@@ -69,7 +69,7 @@ def _findings(
                 yield unscored(message, item, frame_id, NO_ENGINE_USED, StageTimes()).finding
             else:
                 message = Message(item.payload, _nobody(item.frame_number), where)
-                yield scorer.score(message, datetime.now(UTC)).finding
+                yield scorer.answer(message, datetime.now(UTC)).finding
         bar.advance(task)
 
 

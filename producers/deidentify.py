@@ -8,15 +8,14 @@ reads: remove, or empty where the profile wants a value of zero length.
 https://dicom.nema.org/medical/dicom/current/output/chtml/part15/chapter_e.html
 """
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 
 from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.tag import BaseTag
-from pydicom.valuerep import DA
 
 from identity.pseudonyms import Pseudonyms
 from wire.part10 import text
@@ -45,8 +44,14 @@ DEVICE_IDENTITY = {
 } - {None}
 """Column "Retain Device Identity Option" of Table E.1-1, as far as a frame can hold it."""
 
-_PERSONAL_TIMES = {tag_for_keyword(f"PatientBirth{part}") for part in ("Date", "Time")}
-_SHIFTED_VRS = ("DA", "DT")
+_PATIENT_BIRTH = range(0x00100030, 0x00100036)
+_REPEATING_GROUPS = (0x5000, 0x6000)  # curves and overlays: drawings and their labels
+
+_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA
+_TIME = re.compile(r"\d{2}:?(\d{2}:?(\d{2}(\.\d{1,6})?)?)?")
+_DATE_TIME = re.compile(
+    r"(?P<year>\d{4})(?P<month>\d{2})?(?P<day>\d{2})?(?P<rest>\d{0,6}(\.\d{1,6})?([+-]\d{4})?)"
+)
 
 
 class Profile:
@@ -59,35 +64,36 @@ class Profile:
             t
             for name in ("X_TAGS", "X_Z_TAGS", "X_D_TAGS", "X_Z_D_TAGS", "X_Z_U_STAR_TAGS")
             for t in table[name]
-            if len(t) == 2
         }
-        self._repeating = [t for name in table for t in table[name] if len(t) == 4]
 
     def action(self, element: DataElement) -> str:
-        """Return ``keep``, ``shift``, ``empty`` or ``remove`` for an element."""
-        tag = element.tag
+        """Return ``keep``, ``time``, ``shift``, ``empty`` or ``remove`` for an element.
+
+        What it is, is decided by the standard's dictionary, not by the VR the file claims; what
+        the dictionary does not know is removed.
+        """
+        tag, pair = element.tag, (element.tag.group, element.tag.element)
+        if (
+            tag.is_private
+            or tag.element == 0  # group lengths: wrong once anything is removed
+            or (tag.group & 0xFF00) in _REPEATING_GROUPS
+            or tag in _PATIENT_BIRTH
+            or element.VR == "UN"
+            or not dictionary_has_tag(tag)
+        ):
+            return "remove"
+        vr = dictionary_VR(tag)
         if tag in DEVICE_IDENTITY:
             return "keep"
-        if tag not in _PERSONAL_TIMES:
-            if element.VR in _SHIFTED_VRS:
-                return "shift"
-            if element.VR == "TM":  # whole days are shifted: the time of day is as true as before
-                return "keep"
-        pair = (tag.group, tag.element)
-        if tag.element == 0:  # group lengths: retired, and wrong once anything is removed
-            return "remove"
-        if tag.is_private or element.VR == "UN" or pair in self._remove or self._repeats(tag):
+        if vr in ("DA", "DT"):
+            return "shift"
+        if vr == "TM":  # whole days are shifted: the time of day is as true as before
+            return "time"
+        if pair in self._remove:
             return "remove"
         if pair in self._empty:
-            return "remove" if element.VR == "SQ" else "empty"
-        return "keep"
-
-    def _repeats(self, tag: BaseTag) -> bool:
-        """Tell whether the tag is one of a repeating group (curves, overlays)."""
-        return any(
-            tag.group & group_mask == group and tag.element & element_mask == element
-            for group, element, group_mask, element_mask in self._repeating
-        )
+            return "remove" if vr == "SQ" else "empty"
+        return "empty" if "PN" in (vr, element.VR) else "keep"
 
 
 _PROFILE = Profile()
@@ -133,30 +139,46 @@ def clean(dataset: Dataset, shift_days: int) -> None:
             del dataset[tag]
         elif action == "empty":
             element.value = None
-        elif action == "shift":
-            element.value = _shifted(element, shift_days)
+        elif action in ("shift", "time"):
+            dataset[tag] = _dated(element, shift_days)
         elif element.VR == "SQ":
             for item in element.value:
                 clean(item, shift_days)
 
 
-def _shifted(element: DataElement, days: int) -> str:
-    r"""Return the date(s) moved back by `days`; "" where one cannot be read."""
-    values = [element.value] if isinstance(element.value, str) else list(element.value or [])
+def _dated(element: DataElement, days: int) -> DataElement:
+    """Return the element with dates moved back; empty where a value is no date or time."""
+    value, vr = element.value, dictionary_VR(element.tag)
+    values = [value] if isinstance(value, str) else list(value or [])
+    shift = {"DA": _shifted_date, "DT": _shifted_date_time, "TM": _same_time}[vr]
+    moved = [shift(str(value).strip(), days) for value in values]
+    return DataElement(element.tag, vr, moved if all(moved) else "")
+
+
+def _shifted_date(value: str, days: int) -> str:
+    match = _DATE.fullmatch(value)
+    return _back("".join(match.groups()), days) if match else ""
+
+
+def _shifted_date_time(value: str, days: int) -> str:
+    """Move the date; the time of day and the offset stay as they are."""
+    match = _DATE_TIME.fullmatch(value)
+    if match is None:
+        return ""
+    day = _back(f"{match['year']}{match['month'] or '01'}{match['day'] or '01'}", days)
+    return day and day + match["rest"]
+
+
+def _same_time(value: str, days: int) -> str:
+    return value if _TIME.fullmatch(value) else ""
+
+
+def _back(day: str, days: int) -> str:
+    """Move YYYYMMDD back by `days`; "" where there is no such day."""
     try:
-        return "\\".join(_shift_one(str(value).strip(), element.VR, days) for value in values)
+        return (datetime.strptime(day, "%Y%m%d") - timedelta(days=days)).strftime("%Y%m%d")
     except (ValueError, OverflowError):
         return ""
-
-
-def _shift_one(value: str, vr: str, days: int) -> str:
-    """Move the date part of a DA or DT; the time of day and the offset stay as they are."""
-    digits = value.replace(".", "") if vr == "DA" else value  # 1993.08.22 of ACR-NEMA
-    day = (digits + "0101"[len(digits) - 4 :])[:8] if len(digits) in (4, 6) else digits[:8]
-    moment = DA(day)
-    if moment is None:
-        return ""
-    return (moment - timedelta(days=days)).strftime("%Y%m%d") + digits[8:]
 
 
 def _code(value: str, meaning: str) -> Dataset:

@@ -35,7 +35,8 @@ if kind == 'hash' then
   there = redis.call('HMGET', KEYS[1], 'log', 'results', 'actions', 'sha1', 'state')
 end
 if there[5] and there[4] == redis.sha1hex(there[5]) and there[1] == ARGV[1]
-   and tonumber(there[2]) >= tonumber(ARGV[2]) and tonumber(there[3]) >= tonumber(ARGV[3]) then
+   and (tonumber(there[2] or '') or -2) >= tonumber(ARGV[2])
+   and (tonumber(there[3] or '') or -2) >= tonumber(ARGV[3]) then
   return 0
 end
 if ARGV[5] == '' then return 2 end

@@ -41,8 +41,8 @@ PRODUCER_TIMEOUT_S = 300
 """Sends wait this long for a broker that is away; then the worker ends and is started again."""
 
 SHUTDOWN_S = 10.0
-"""From SIGTERM to the end. A hand-over takes 1-2 s; without a broker Faust would wait for ever.
-What is cut off is not acknowledged, and so repeated."""
+"""From SIGTERM or a crash to the end. A hand-over takes 1-2 s; without a broker Faust would wait
+for ever. What is cut off is not acknowledged, and so repeated."""
 
 EXIT_OVERDUE = 70
 
@@ -189,13 +189,21 @@ def run(app: faust.App, *, log_level: int) -> None:
 
 
 class _Worker(faust.Worker):
-    """A worker that ends when it is told to, even where a broker that is away holds it up."""
+    """A worker that ends, when it is told to or has crashed, even where something holds it up."""
 
     def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        self._end_in_time()
+        super()._schedule_shutdown(signal)
+
+    def _crash(self, reason: BaseException) -> None:
+        self._end_in_time()
+        super()._crash(reason)
+
+    @staticmethod
+    def _end_in_time() -> None:
         deadline = threading.Timer(SHUTDOWN_S, os._exit, [EXIT_OVERDUE])
         deadline.daemon = True
         deadline.start()
-        super()._schedule_shutdown(signal)
 
 
 class _Seldom(logging.Filter):

@@ -30,11 +30,19 @@ from stream.fold import Spoken, fold_action, fold_finding
 from stream.ledger import Ledger
 from stream.snapshots import read_snapshots
 from wire import topic_admin
-from wire.dead_letters import NOT_A_RECORD, DeadLetter
+from wire.dead_letters import NOT_A_RECORD, WRONG_PARTITION, DeadLetter
 from wire.envelope import Envelope
 from wire.ids import recommendation_id
 from wire.records import Action, Alert, Finding, FrameAddress, Patient, Record
-from wire.topics import ACTIONS, ALERTS, DEAD_LETTERS, PATIENTS, RESULTS, Names
+from wire.topics import (
+    ACTIONS,
+    ALERTS,
+    DEAD_LETTERS,
+    PATIENTS,
+    RESULTS,
+    Names,
+    partition_of,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -139,30 +147,43 @@ class PatientsWorker:
     def _fold(
         self, event: EventT[bytes], changed: dict[tuple[int, str], Patient]
     ) -> list[Outgoing]:
-        """Fold one event into `changed`; return what is to be sent."""
+        """Fold one event into `changed`; return what is to be sent.
+
+        What cannot be folded becomes a dead letter: no message may stop all that come after it.
+        """
         message = event.message
-        kind = Envelope.of(headers_of(event)).kind
         try:
-            if message.topic == self._names.of(ACTIONS):
-                record: Finding | Action = Action.model_validate_json(message.value or b"")
-            elif kind == Finding.kind:
-                record = Finding.model_validate_json(message.value or b"")
+            record = self._record(event)
+            if record is None or record.patient_id is None:
+                return []  # our own words, or a frame that names nobody and has its dead letter
+            if message.partition != partition_of(record.patient_id, RESULTS.partitions):
+                return [
+                    self._dead_letter(event, WRONG_PARTITION, "its PatientID belongs elsewhere")
+                ]
+            place = (message.partition, record.patient_id)
+            patient = changed.get(place) or self._ledger.get(*place)
+            if isinstance(record, Finding):
+                folded, spoken = fold_finding(patient, record, message.offset)
             else:
-                return []  # recommendations: our own words
+                folded, spoken = fold_action(patient, record, message.offset)
+            received = record.received_time if isinstance(record, Finding) else None
+            said = [self._said(words, received) for words in spoken]
         except ValidationError as error:
-            return [self._dead_letter(event, error)]
-        if record.patient_id is None:
-            return []  # a frame that names nobody; it has its dead letter
-        place = (message.partition, record.patient_id)
-        patient = changed.get(place) or self._ledger.get(*place)
-        if isinstance(record, Finding):
-            folded, spoken = fold_finding(patient, record, message.offset)
-        else:
-            folded, spoken = fold_action(patient, record, message.offset)
+            return [self._dead_letter(event, NOT_A_RECORD, f"{error.error_count()} problems")]
+        except Exception as unexpected:  # the message boundary
+            return [self._dead_letter(event, NOT_A_RECORD, type(unexpected).__name__)]
         if folded is not patient:
             changed[place] = folded
-        received = record.received_time if isinstance(record, Finding) else None
-        return [self._said(words, received) for words in spoken]
+        return said
+
+    def _record(self, event: EventT[bytes]) -> Finding | Action | None:
+        """Return what is to be folded; None for recommendations, which are our own words."""
+        message = event.message
+        if message.topic == self._names.of(ACTIONS):
+            return Action.model_validate_json(message.value or b"")
+        if Envelope.of(headers_of(event)).kind == Finding.kind:
+            return Finding.model_validate_json(message.value or b"")
+        return None
 
     def _said(self, words: Spoken, received: datetime | None) -> Outgoing:
         if not isinstance(words, Alert):
@@ -192,23 +213,18 @@ class PatientsWorker:
         envelope = Envelope(kind=record.kind, id=record_id, source=SOURCE, time=datetime.now(UTC))
         return Outgoing(topic, key, record.to_json(), envelope.headers())
 
-    def _dead_letter(self, event: EventT[bytes], error: ValidationError) -> Outgoing:
-        """Say where a message lies that is no record: its payload is not kept, it may name."""
+    def _dead_letter(self, event: EventT[bytes], reason: str, detail: str) -> Outgoing:
+        """Say where a message lies that cannot be folded: its payload is not kept, it may name."""
         message = event.message
-        log.warning(
-            "not a record",
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-            problems=error.error_count(),
+        where = FrameAddress(
+            topic=message.topic, partition=message.partition, offset=message.offset
         )
+        log.error("not folded", reason=reason, detail=detail, **where.model_dump())
         letter = DeadLetter(
-            id=f"{message.topic}/{message.partition}/{message.offset}",
+            id=f"{where.topic}/{where.partition}/{where.offset}",
             value=None,
-            reason=NOT_A_RECORD,
-            detail=f"{error.error_count()} problems",
-            where=FrameAddress(
-                topic=message.topic, partition=message.partition, offset=message.offset
-            ),
+            reason=reason,
+            detail=detail,
+            where=where,
         )
         return Outgoing(self._dead_letters, letter.id, None, letter.headers(SOURCE))

@@ -13,6 +13,7 @@ from uuid import UUID
 from engines import Candidate, CtSlice, Engine, NotScorable, Score
 from wire import ids
 from wire.dead_letters import DeadLetter
+from wire.decode_pool import DecoderUnavailable
 from wire.envelope import Envelope
 from wire.errors import FrameError, Reason
 from wire.frame import Attributes, Frame
@@ -76,13 +77,31 @@ class Scorer:
             precision=engine.precision,
         )
 
-    def score(self, message: Message, taken: datetime) -> Outcome:
-        """Answer one message.
+    def answer(self, message: Message, taken: datetime) -> Outcome:
+        """Answer one message, whatever is in it: no message may stop all that come after it.
 
         Parameters
         ----------
         taken : when the message was taken up.
+
+        Raises
+        ------
+        DecoderUnavailable   nothing can be decoded at all; no frame is to blame.
         """
+        try:
+            outcome = self.score(message, taken)
+            outcome.finding.to_json()
+        except DecoderUnavailable:
+            raise
+        except Exception as unexpected:  # the message boundary
+            words = f"scoring failed in an unexpected way ({type(unexpected).__name__})"
+            error = FrameError(Reason.UNDECODABLE, words)
+            frame_id = ids.payload_id(message.value)
+            return unscored(message, error, frame_id, NO_ENGINE_USED, StageTimes())
+        return outcome
+
+    def score(self, message: Message, taken: datetime) -> Outcome:
+        """Answer one message that is what it should be; see `answer`."""
         started = self._now_ms()
         queued = _queued_ms(message.envelope.time, taken)
         try:
@@ -123,8 +142,7 @@ class Scorer:
         ):
             raise FrameError(
                 Reason.MODALITY_NOT_SUPPORTED,
-                f"engine {self._used.name} does not take {about.modality or 'no modality'}, "
-                f"{about.body_part_examined or 'no body part'}",
+                f"engine {self._used.name} does not take this modality or body part",
                 about,
             )
         if about.pixel_spacing_mm is None:
@@ -153,7 +171,7 @@ def unscored(
     deidentified = error.about is not None and error.about.deidentified
     letter = DeadLetter(
         id=str(frame_id),
-        value=message.value if deidentified else None,
+        value=message.value if deidentified and error.reason is not Reason.TOO_LARGE else None,
         reason=error.reason.value,
         detail=error.detail,
         attempts=ENGINE_ATTEMPTS if error.reason is Reason.ENGINE_FAILED else 1,

@@ -77,7 +77,7 @@ class ScoringWorker:
         for event in events:
             message = message_of(event)
             outcome = await loop.run_in_executor(
-                self._thread, self._scorer.score, message, datetime.now(UTC)
+                self._thread, self._scorer.answer, message, datetime.now(UTC)
             )
             for outgoing in self._outgoing(outcome, message):
                 confirmations.append(await start_send(outgoing))

@@ -15,6 +15,9 @@ KIND = "dead-letter"
 NOT_A_RECORD = "not-a-record"
 """Reason for a message of `results` or `actions` that is no record; frames have `Reason`."""
 
+WRONG_PARTITION = "wrong-partition"
+"""Reason for a record that is not where its PatientID belongs: another worker owns that patient."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:

@@ -5,7 +5,9 @@ process and its items come back one by one. A file that crashes, exhausts or sta
 that child and nothing else.
 """
 
+import atexit
 import contextlib
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -29,6 +31,10 @@ DEADLINE_S = 30.0
 """For one frame. The slowest real one measured (JPEG 2000, busy machine) took 0.4 s; a start of a
 child (1 s) counts too."""
 
+START_S = 60.0
+READY = "ready"
+PR_SET_PDEATHSIG = 1
+
 ATTEMPTS = 2
 """A child may be killed from outside (out of memory, an operator): only a second death is blamed
 on the file."""
@@ -44,6 +50,14 @@ class _Child:
         self.process.kill()
         self.process.join()
         self.process.close()
+
+
+class DecoderUnavailable(Exception):
+    """No decode process can be started: nothing can be said of any frame, so none is blamed.
+
+    Operator action: see that memory and processes are left (`ulimit -a`), and that this user may
+    read the Python installation; then start the command again.
+    """
 
 
 class _ChildLost(Exception):
@@ -77,6 +91,7 @@ class DecodePool:
         self._children: list[_Child] = []
         # Also at the end of the process: multiprocessing would join children that ignore SIGTERM.
         self._end_all = weakref.finalize(self, _end_all, self._children)
+        atexit.register(self._end_all)  # runs before multiprocessing's own, which is older
 
     def warm_up(self) -> None:
         """Start one child now: the first frame need not wait the second that takes."""
@@ -166,7 +181,13 @@ class DecodePool:
         theirs.close()
         child = _Child(process, ours)
         self._children.append(child)
-        return child
+        try:
+            if ours.poll(START_S) and ours.recv() == READY:
+                return child
+        except (EOFError, OSError):
+            pass  # it died: told below
+        self._end(child)
+        raise DecoderUnavailable("a decode process does not start")
 
     def _end(self, child: _Child) -> None:
         if child in self._children:
@@ -197,6 +218,7 @@ def _serve(task: Callable[..., Iterator[Any]], pipe: Connection, memory_bytes: i
     """Serve in the child: answer until the parent closes the pipe, or dies (end of file)."""
     # The parent decides when a child ends: a signal to the whole group must not look like a
     # decoder that crashed on somebody's frame.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a looping one goes with us, too
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
@@ -205,6 +227,7 @@ def _serve(task: Callable[..., Iterator[Any]], pipe: Connection, memory_bytes: i
     logging.disable(logging.CRITICAL)  # decoders quote values of the data set
     _silence_codecs()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        pipe.send(READY)
         while True:
             args = pipe.recv()
             try:

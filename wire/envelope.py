@@ -86,6 +86,6 @@ def _kind(ce_type: str | None) -> str | None:
 def _time(value: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value or "")
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # no time, or the year 0 in UTC
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -212,13 +212,12 @@ def _moment(value: object) -> datetime | None:
     """Read a DICOM DA, DA+TM or DT; None where it cannot be read."""
     try:
         moment = DT(str(value).strip())
+        if moment is None:
+            return None
+        plain = datetime.fromisoformat(moment.isoformat())
+        return plain.replace(tzinfo=UTC) if plain.tzinfo is None else plain.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    if moment is None:
-        return None
-    if moment.tzinfo is None:
-        return datetime.fromisoformat(moment.isoformat()).replace(tzinfo=UTC)
-    return datetime.fromisoformat(moment.isoformat()).astimezone(UTC)
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:

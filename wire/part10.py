@@ -153,7 +153,8 @@ def text(dataset: Dataset, keyword: str) -> str | None:
     value = dataset.get(keyword)
     if not isinstance(value, str):
         return None
-    return value.strip(" \0") or None
+    clean = value.encode("utf-8", "replace").decode()  # some character sets make half characters
+    return clean.strip(" \0") or None
 
 
 def to_bytes(dataset: Dataset) -> bytes:
@@ -164,8 +165,8 @@ def to_bytes(dataset: Dataset) -> bytes:
     FrameError   `undecodable`: an element cannot be written.
     """
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(dataset.get("SOPClassUID") or "")
-    meta.MediaStorageSOPInstanceUID = UID(dataset.get("SOPInstanceUID") or "")
+    meta.MediaStorageSOPClassUID = UID(text(dataset, "SOPClassUID") or "")
+    meta.MediaStorageSOPInstanceUID = UID(text(dataset, "SOPInstanceUID") or "")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta = meta
     buffer = io.BytesIO()

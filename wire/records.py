@@ -5,16 +5,25 @@ Schemas and the AsyncAPI document are generated from here (`wire.schemas`). A nu
 known is null; NaN and infinity cannot be made.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from wire.errors import Reason
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return the moment in UTC; one without an offset counts as UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc)]
+"""Always with an offset: moments are compared, and one without cannot be."""
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -95,10 +104,10 @@ class Finding(Record):
     frame_number: int | None = Field(alias="FrameNumber", ge=1)
     instance_number: int | None = Field(alias="InstanceNumber")
     modality: str | None = Field(alias="Modality")
-    event_time: datetime | None = Field(
+    event_time: Moment | None = Field(
         description="acquisition (shifted), else when the producer received the frame"
     )
-    received_time: datetime | None = Field(description="last byte received by the producer")
+    received_time: Moment | None = Field(description="last byte received by the producer")
     status: Literal["scored", "not-scored"]
     reason: Reason | None
     detail: str | None = Field(description="the reason in words")
@@ -141,7 +150,7 @@ class Recommendation(Record):
     policy_version: str
     rule: str
     phase: str
-    event_time: datetime | None
+    event_time: Moment | None
     sign_off: Literal["needs-sign-off", "signed-off", "rejected"] = "needs-sign-off"
     decision_support_only: Literal[True] = True
 
@@ -167,7 +176,7 @@ class Alert(Record):
     lesion_probability: Probability | None
     policy_name: str
     policy_version: str
-    event_time: datetime | None
+    event_time: Moment | None
     delay_ms: Milliseconds | None = Field(
         None, description="since the producer received the last byte"
     )
@@ -183,7 +192,7 @@ class Action(Record):
     patient_id: str = Field(alias="PatientID")
     about: UUID = Field(description="id of the alert that is acknowledged")
     actor: str = Field(min_length=1, description="who: a role or account, never a patient")
-    event_time: datetime = Field(description="when it takes effect")
+    event_time: Moment = Field(description="when it takes effect")
     reason: str | None = None
 
 
@@ -225,7 +234,7 @@ class Acknowledgement(Record):
 
     action_id: UUID
     actor: str
-    event_time: datetime
+    event_time: Moment
 
 
 class AlarmState(Record):

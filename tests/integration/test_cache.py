@@ -77,7 +77,9 @@ def test_sync_writes_only_what_is_missing_damaged_or_behind(servers, redis, pref
     redis.hset(cache_key(prefix, "p-3"), "results", "4")
     redis.hset(cache_key(prefix, "p-4"), "results", "6")
     redis.delete(cache_key(prefix, "p-5"))
-    assert run(servers, prefix, ("sync", patients)) == [4]
+    redis.hset(cache_key(prefix, "p-6"), "results", "many")
+    redis.hdel(cache_key(prefix, "p-7"), "actions")
+    assert run(servers, prefix, ("sync", patients)) == [6]
     assert all(stored(redis, prefix, f"p-{n}") == patients[n] for n in range(450))
 
 

@@ -52,6 +52,41 @@ def test_canaries_in_every_text_attribute_of_the_profile_are_gone():
     assert CANARY.encode() not in message.payload
 
 
+@pytest.mark.parametrize("vr", ["TM", "DA", "DT", "LO", "PN", "UN"])
+@pytest.mark.parametrize(
+    "tag", [0x00091001, 0x00101040, 0x00101005, 0x00100033, 0x0040A075, 0x00109999, 0x60001500]
+)
+def test_no_claim_of_a_file_gets_a_name_through(tag, vr):
+    """Private, known, birth, person, unknown and overlay attributes, with a VR they have or not."""
+    ds, item = plain(), Dataset()
+    for holder in (ds, item):
+        if vr in ("TM", "DA", "DT"):
+            holder.add_new(tag, vr, None)
+            holder[tag]._value = CANARY  # past pydicom's check of what a time is
+        else:
+            holder.add_new(tag, vr, CANARY.encode() if vr == "UN" else CANARY)
+    ds.RequestAttributesSequence = Sequence([item])
+    ds.DerivationCodeSequence = Sequence([item])
+    assert CANARY.encode() not in sent(ds)[0].payload
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("StudyTime", CANARY),
+        ("StudyDate", f"20240101 {CANARY}"),
+        ("AcquisitionDateTime", f"20240101 {CANARY}"),
+        ("AcquisitionDateTime", f"20240101{CANARY}"),
+        ("EvaluatorName", CANARY),
+    ],
+)
+def test_dates_and_times_hold_nothing_else(keyword, value):
+    ds = plain(**{keyword: value if keyword == "EvaluatorName" else None})
+    if keyword != "EvaluatorName":
+        ds[keyword]._value = value
+    assert CANARY.encode() not in sent(ds)[0].payload
+
+
 def test_says_what_was_done():
     _, ds = sent(plain())
     assert ds.PatientIdentityRemoved == "YES"
