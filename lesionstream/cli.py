@@ -242,6 +242,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from lesionstream.settings import SettingsError
     from local import LocalError
     from producers.publisher import PublishError
+    from wire.decode_pool import DecoderUnavailable
     from wire.topic_admin import BrokerUnavailable
 
     return (
@@ -251,7 +252,8 @@ def _expected() -> tuple[type[Exception], ...]:
         LocalError,
         PublishError,
         BrokerUnavailable,
-        FileNotFoundError,
+        DecoderUnavailable,
+        OSError,
     )
 
 
@@ -268,9 +270,5 @@ def main() -> None:
     except Exception as error:  # where the process ends
         if not isinstance(error, _expected()):
             raise
-        what = (
-            f"{error.filename}: no such file or folder"
-            if isinstance(error, FileNotFoundError)
-            else str(error)
-        )
-        fail(what)
+        named = isinstance(error, OSError) and error.filename is not None
+        fail(f"{error.filename}: {error.strerror}" if named else str(error))  # type: ignore[attr-defined]

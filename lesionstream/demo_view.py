@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -101,8 +102,8 @@ class Board:
                 last = f"{row.trend[-1]:.2f} " if row.trend else ""
                 style = "bold red" if row.alarms else ""
                 table.add_row(
-                    patient_id,
-                    row.modality,
+                    escape(patient_id),
+                    escape(row.modality),
                     str(row.frames),
                     last + _spark(row.trend),
                     row.answer,

@@ -32,19 +32,24 @@ class Check:
 
 
 def doctor() -> int:
-    """Print every check; return 1 if one needs something done."""
-    checks = [
-        check
-        for look in (_python, _home, _key, _engine, _kafka, _topics, _lag, _redis)
-        for check in _looked(look)
-    ]
-    for check in checks:
-        mark = "[red]✗[/]" if check.remedy else "[green]✓[/]"
-        out.print(f"{mark} {check.what}: ", end="")
-        out.print(check.found, markup=False, highlight=False)
-        if check.remedy:
-            out.print(f"    do: {check.remedy}", markup=False, highlight=False)
-    return 1 if any(check.remedy for check in checks) else 0
+    """Print each check as it is made; return 1 if one needs something done."""
+    wrong = False
+    for look in (_python, _home, _key, _engine, _redis, _kafka, _topics, _lag):
+        checks = _looked(look)
+        for check in checks:
+            _show(check)
+        wrong = wrong or any(check.remedy for check in checks)
+        if look is _kafka and any(check.remedy for check in checks):
+            break  # without a broker there is nothing to say of topics and workers
+    return 1 if wrong else 0
+
+
+def _show(check: Check) -> None:
+    mark = "[red]✗[/]" if check.remedy else "[green]✓[/]"
+    out.print(f"{mark} {check.what}: ", end="")
+    out.print(check.found, markup=False, highlight=False)
+    if check.remedy:
+        out.print(f"    do: {check.remedy}", markup=False, highlight=False)
 
 
 def _looked(look: Callable[[], list[Check]]) -> list[Check]:

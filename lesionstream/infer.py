@@ -64,7 +64,8 @@ def _findings(
         for item in prepared_frames(pool, source, key):
             if isinstance(item, FrameError):
                 message = Message(None, _nobody(None), where)
-                frame_id = payload_id_of(source.sha256())
+                number = item.about.frame_number if item.about else None
+                frame_id = payload_id_of(source.sha256(), number)
                 say(f"{source.name}: {item}", style="yellow")
                 yield unscored(message, item, frame_id, NO_ENGINE_USED, StageTimes()).finding
             else:

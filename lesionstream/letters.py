@@ -58,8 +58,8 @@ def show_all(reason: str | None, *, jsonl: bool) -> None:
         table.add_row(
             entry.reference[:12],
             entry.time[:19].replace("T", " "),
-            entry.reason,
-            entry.detail + (f" ({entry.attempts} tries)" if entry.attempts > 1 else ""),
+            escape(entry.reason),
+            escape(entry.detail) + (f" ({entry.attempts} tries)" if entry.attempts > 1 else ""),
             "not kept" if entry.bytes is None else f"{entry.bytes:,}",
             escape(entry.source),
         )

@@ -35,8 +35,16 @@ class Settings(BaseSettings):
         Path(".lesionstream"),
         description="state folder: local broker and cache, key, quarantine, logs",
     )
-    kafka: str | None = Field(None, description="host:port[,host:port] of a running Kafka")
-    redis: str | None = Field(None, description="redis://host:port/db of a running Redis")
+    kafka: str | None = Field(
+        None,
+        pattern=r"^[^\s,/]+:\d{1,5}(,[^\s,/]+:\d{1,5})*$",
+        description="host:port[,host:port] of a running Kafka",
+    )
+    redis: str | None = Field(
+        None,
+        pattern=r"^(rediss?|unix)://\S+$",
+        description="redis://host:port/db of a running Redis",
+    )
     topic_prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="before topics, groups and keys"
     )

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
+from rich.markup import escape
 from rich.table import Table
 
 from lesionstream import endpoints
@@ -50,7 +52,11 @@ def _cached(patient_id: str) -> Patient | None:
     except RedisError as error:
         say(f"Redis does not answer ({error}); reading the snapshots from Kafka")
         return None
-    return None if state is None else Patient.model_validate_json(state)
+    try:
+        return None if state is None else Patient.model_validate_json(state)
+    except ValidationError:
+        say("the state in Redis is damaged; reading the snapshots from Kafka")
+        return None
 
 
 def _snapshots() -> dict[str, Patient]:
@@ -66,7 +72,7 @@ def _list_patients() -> None:
         p = max((s.lesion_probability or 0.0 for s in series), default=0.0)
         answers = sorted({s.action for s in series if s.action})
         table.add_row(
-            patient_id,
+            escape(patient_id),
             str(len(series)),
             str(sum(len(s.findings) for s in series)),
             f"{p:.3f}",
@@ -83,10 +89,12 @@ def _as_object(record: Any) -> dict[str, Any]:
     kind = {"kind": envelope.kind}
     if envelope.content_type.startswith("application/json") and record.value:
         try:
-            said: dict[str, Any] = json.loads(record.value)
-            return kind | said | {"kafka": place}
+            said = json.loads(record.value, parse_constant=str)  # NaN is not JSON
         except ValueError:
-            return kind | {"problem": "not JSON", "kafka": place}
+            said = None
+        if not isinstance(said, dict):
+            return kind | {"problem": "not a JSON object", "kafka": place}
+        return kind | said | {"kafka": place}
     return kind | {
         "frame_id": envelope.id,
         "subject": envelope.subject,
@@ -104,7 +112,8 @@ def _as_line(shown: dict[str, Any]) -> str:
     who = str(shown.get("PatientID") or "")
     if kind == "finding":
         p = shown.get("lesion_probability")
-        what = shown.get("detail") if p is None else f"lesion probability {p:.3f}"
+        scored = isinstance(p, int | float)
+        what = f"lesion probability {p:.3f}" if scored else shown.get("detail")
     elif kind == "frame":
         what = f"{shown['subject']}  {shown['bytes']:,} bytes"
     else:

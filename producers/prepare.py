@@ -18,7 +18,7 @@ from producers.deidentify import clean, deidentify
 from producers.sources import Source
 from wire import part10
 from wire.errors import FrameError, Reason
-from wire.frame import attributes_of, decode_frame
+from wire.frame import attributes_of, decode_frame, extracted_number
 
 _PIXEL_KEYWORD = {"f4": "FloatPixelData", "f8": "DoubleFloatPixelData"}
 
@@ -42,13 +42,13 @@ class Prepared:
         return f"{self.sop_instance_uid or ''}/{self.frame_number}"
 
 
-def prepare_source(source: Source, key: bytes) -> Iterator[Prepared]:
+def prepare_source(source: Source, key: bytes) -> Iterator[Prepared | FrameError]:
     """Yield the messages of a file or archive member; see `prepare`."""
     yield from prepare(source.read(), key)
 
 
-def prepare(data: bytes, key: bytes) -> Iterator[Prepared]:
-    """Yield one message for each frame of a DICOM object.
+def prepare(data: bytes, key: bytes) -> Iterator[Prepared | FrameError]:
+    """Yield one message for each frame of a DICOM object, or why that frame cannot be one.
 
     Parameters
     ----------
@@ -57,42 +57,49 @@ def prepare(data: bytes, key: bytes) -> Iterator[Prepared]:
 
     Raises
     ------
-    FrameError   the object, or the frame that comes next, cannot become a message. Frames before
-        it have been yielded.
+    FrameError   the object, or all of it from here on, cannot become messages. What came before
+        has been yielded.
     """
     dataset = part10.parse(data)
     with part10.guard("de-identifying"):
         template, per_frame = _without_pixels(dataset)
         patient_id = deidentify(template, Pseudonyms(key), hashlib.sha256(data).hexdigest())
-    number = 0
+        shift_days = Pseudonyms(key).shift_days(patient_id)
+    number = 1
     try:
-        for number, single, pixels in _frames(dataset, template, per_frame, key):
-            yield _prepared(single, pixels, number, patient_id)
+        multi_frame = part10.check_image(dataset) > 1
+        template = _encoded(template) if multi_frame else template
+        for item in part10.decode_frames(dataset):
+            number = item.number
+            try:
+                if isinstance(item, part10.Broken):
+                    raise item.error
+                group = per_frame[number - 1] if len(per_frame) >= number else Dataset()
+                single = _single(item, template, _flattened(group, shift_days), multi_frame)
+                yield _prepared(single, item.pixels, number, patient_id)
+            except FrameError as error:
+                yield _about(error, template, number)
     except FrameError as error:
-        has_frames = error.reason is not Reason.NOT_AN_IMAGE
-        about = replace(attributes_of(template), frame_number=number + 1 if has_frames else None)
-        raise FrameError(error.reason, error.detail, about) from error
+        raise _about(error, template, number) from error
 
 
-def _frames(
-    dataset: Dataset, template: Dataset, per_frame: list[Dataset], key: bytes
-) -> Iterator[tuple[int, Dataset, NDArray[np.generic]]]:
-    """Yield number (from 1), de-identified data set and pixels of each frame."""
-    part10.check_image(dataset)
-    shift_days = Pseudonyms(key).shift_days(str(template.PatientID))
-    multi_frame = int(dataset.get("NumberOfFrames") or 1) > 1
-    if multi_frame:
-        # Encoded once: elements that stay unread are written again as they are.
-        template = part10.parse(part10.to_bytes(template))
-    for number, (pixels, properties) in enumerate(part10.decode_frames(dataset), start=1):
-        with part10.guard("taking the frame out"):
-            single = _copied(template)
-            if len(per_frame) >= number:
-                single.update(_flattened(per_frame[number - 1], shift_days))
-            if multi_frame:
-                single.FrameExtractionSequence = _extraction(template, number)
-            _put_pixels(single, pixels, properties)
-        yield number, single, pixels
+def _about(error: FrameError, template: Dataset, number: int) -> FrameError:
+    """Return the error with what is known of its frame."""
+    has_frames = error.reason is not Reason.NOT_AN_IMAGE
+    known = extracted_number(template) or number
+    about = replace(attributes_of(template), frame_number=known if has_frames else None)
+    return FrameError(error.reason, error.detail, about)
+
+
+def _single(frame: part10.Decoded, template: Dataset, own: Dataset, multi_frame: bool) -> Dataset:
+    """Return the data set of one frame: what all share, its `own` attributes, its pixels."""
+    with part10.guard("taking the frame out"):
+        single = _copied(template)
+        single.update(own)
+        if multi_frame:
+            single.FrameExtractionSequence = _extraction(template, frame.number)
+        _put_pixels(single, frame.pixels, frame.properties)
+    return single
 
 
 def _prepared(
@@ -127,15 +134,25 @@ def _without_pixels(dataset: Dataset) -> tuple[Dataset, list[Dataset]]:
     per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     for group in dataset.get("SharedFunctionalGroupsSequence") or []:
         template.update(_macros(group))
+    if extracted_number(dataset) is None:  # one of ours, published once more, keeps its number
+        template.pop("FrameExtractionSequence", None)
     for keyword in (
         "NumberOfFrames",
-        "FrameExtractionSequence",
         "SharedFunctionalGroupsSequence",
         "PerFrameFunctionalGroupsSequence",
     ):
         if keyword in template:
             delattr(template, keyword)
     return template, per_frame
+
+
+def _encoded(template: Dataset) -> Dataset:
+    """Return the template as read from its own bytes.
+
+    Elements that nobody reads are then written again as they are: a segmentation of 1,250 frames
+    takes 14 s instead of 90 s.
+    """
+    return part10.parse(part10.to_bytes(template))
 
 
 def _copied(template: Dataset) -> Dataset:
@@ -158,8 +175,9 @@ def _macros(group: Dataset) -> Dataset:
 
 def _flattened(group: Dataset, shift_days: int) -> Dataset:
     """Return one frame's functional groups, de-identified and at one level."""
-    flat = _macros(group)
-    clean(flat, shift_days)
+    with part10.guard("reading the functional groups"):
+        flat = _macros(group)
+        clean(flat, shift_days)
     return flat
 
 

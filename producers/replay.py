@@ -101,9 +101,13 @@ def _report(
     kept: str | None = None
     try:
         kept = quarantine.put(sha256, source.chunks(), error, source.name).sha256
-    except (QuarantineFull, FrameError, OSError) as problem:
+    except FrameError:
+        pass  # cannot be read: that is what `error` says, and there is nothing to keep
+    except (QuarantineFull, OSError) as problem:
         words += f"; not kept in quarantine: {problem}"
-    publisher.unusable(str(payload_id_of(sha256)), error, received, quarantine=kept)
+    number = error.about.frame_number if error.about else None
+    frame_id = str(payload_id_of(sha256, number))
+    publisher.unusable(frame_id, error, received, quarantine=kept)
     tally.failed.append((source.name, words))
 
 

@@ -1,9 +1,12 @@
 """Where replayed objects come from: files, folders and zip archives, in a stable order."""
 
 import hashlib
+import lzma
 import os
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +19,29 @@ MAX_OBJECT_BYTES = 4 << 30
 """Largest object read from a disk or archive; a zip bomb stops here at the latest."""
 
 _CHUNK = 1 << 20
+_ARCHIVE_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    RuntimeError,  # encrypted
+    NotImplementedError,  # a compression nobody here knows
+    EOFError,
+    IndexError,  # the archive changed meanwhile
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One object: a file, or a member of a zip archive."""
+    """One object: a file, or a member of a zip archive.
+
+    index : of the member in its archive: two members may have one name.
+    """
 
     path: Path
     member: str | None = None
+    index: int = 0
 
     @property
     def name(self) -> str:
@@ -56,19 +74,19 @@ class Source:
         except OSError as error:
             why = error.strerror or type(error).__name__
             raise FrameError(Reason.UNDECODABLE, f"cannot be read ({why})") from error
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        except _ARCHIVE_ERRORS as error:
             raise FrameError(
                 Reason.UNDECODABLE, f"archive member cannot be read ({type(error).__name__})"
             ) from error
 
     def sha256(self) -> str:
-        """Return the sha256 (hex) of the bytes; of none where they cannot be read."""
+        """Return the sha256 (hex) of the bytes; of the name where they cannot be read."""
         digest = hashlib.sha256()
         try:
             for chunk in self.chunks():
                 digest.update(chunk)
         except FrameError:
-            return hashlib.sha256().hexdigest()
+            return hashlib.sha256(self.name.encode()).hexdigest()
         return digest.hexdigest()
 
     def _open(self) -> BinaryIO:
@@ -76,16 +94,16 @@ class Source:
             raise OSError(0, "not a regular file")
         if self.member is None:
             return self.path.open("rb")
-        return _Member(self.path, self.member)  # type: ignore[return-value]
+        return _Member(self.path, self.index)  # type: ignore[return-value]
 
 
 class _Member:
     """An open member that closes its archive too."""
 
-    def __init__(self, path: Path, member: str) -> None:
+    def __init__(self, path: Path, index: int) -> None:
         self._archive = zipfile.ZipFile(path)
         try:
-            self._file = self._archive.open(member)
+            self._file = self._archive.open(self._archive.infolist()[index])
         except BaseException:
             self._archive.close()
             raise
@@ -118,25 +136,30 @@ def _find_one(path: Path) -> Iterator[Source]:
         path.lstat()  # raises where there is nothing
         yield from _open_up(path)
         return
-    for folder, folders, files in os.walk(path):
+    closed: list[Source] = []
+    for folder, folders, files in os.walk(
+        path, onerror=lambda error: closed.append(Source(Path(error.filename)))
+    ):
         folders.sort()
         for name in sorted(files):
             yield from _open_up(Path(folder, name))
+    yield from closed  # folders that may not be read are not passed over in silence
 
 
 def _open_up(path: Path) -> Iterator[Source]:
     """Yield the members of an archive that can be opened, else the file itself."""
-    members: list[str] | None = None
+    members: list[Source] = []
     if _is_zip(path):
         try:
             with zipfile.ZipFile(path) as archive:
-                members = [info.filename for info in archive.infolist() if not info.is_dir()]
-        except (OSError, zipfile.BadZipFile, NotImplementedError):
-            members = None  # a broken archive is a file that is no DICOM
-    if members:
-        yield from (Source(path, member) for member in members)
-    else:
-        yield Source(path)
+                members = [
+                    Source(path, info.filename, index)
+                    for index, info in enumerate(archive.infolist())
+                    if not info.is_dir()
+                ]
+        except (OSError, *_ARCHIVE_ERRORS):
+            members = []  # a broken archive is a file that is no DICOM
+    yield from members or [Source(path)]
 
 
 def _is_zip(path: Path) -> bool:

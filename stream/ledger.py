@@ -13,18 +13,26 @@ from wire.records import Patient, Version
 log = structlog.get_logger(__name__)
 
 
+Rebuild = Callable[[int, dict[str, Patient], str], dict[str, Patient]]
+
+
 class Ledger:
     """Patients by partition.
 
     Parameters
     ----------
     read : partitions -> their snapshots; blocking.
+    rebuild : (partition, its patients, log id) -> the patients by the log itself; asked where the
+        snapshots of a partition cannot be trusted; blocking.
     log_id : of the topics as they are now. A snapshot of other topics keeps its facts and starts
         anew with its offsets: they mean nothing here, and folding a finding twice is harmless.
     """
 
-    def __init__(self, read: Callable[[Iterable[int]], Snapshots], *, log_id: str) -> None:
+    def __init__(
+        self, read: Callable[[Iterable[int]], Snapshots], *, rebuild: Rebuild, log_id: str
+    ) -> None:
         self._read = read
+        self._rebuild = rebuild
         self._log_id = log_id
         self._patients: dict[tuple[int, str], Patient] = {}
         self._loaded: set[int] = set()
@@ -36,11 +44,20 @@ class Ledger:
         if not missing:
             return
         snapshots = self._read(missing)
-        for place, patient in snapshots.patients.items():
-            self._patients[place] = self._of_this_log(patient)
+        loaded: dict[tuple[int, str], Patient] = {}
+        for partition in missing:
+            before = snapshots.of(partition)
+            patients = {name: self._of_this_log(patient) for name, patient in before.items()}
+            if not patients or partition in snapshots.damaged or patients != before:
+                patients = self._rebuild(partition, patients, self._log_id)
+            loaded |= {(partition, name): patient for name, patient in patients.items()}
+            self._to_republish |= {
+                (partition, name) for name in patients if patients[name] != before.get(name)
+            }
+        self._patients |= loaded
         self._to_republish |= snapshots.stale
         self._loaded |= missing
-        log.info("partitions loaded", partitions=sorted(missing), patients=len(snapshots.patients))
+        log.info("partitions loaded", partitions=sorted(missing), patients=len(loaded))
 
     def forget(self) -> None:
         """Drop everything: partitions come and go, and another worker may have moved on."""
@@ -51,7 +68,7 @@ class Ledger:
     def get(self, partition: int, patient_id: str) -> Patient:
         """Return a patient of a loaded partition; a new one where it was never seen."""
         known = self._patients.get((partition, patient_id))
-        return known or Patient(patient_id=patient_id, version=Version(log=self._log_id))
+        return known or Patient.new(patient_id, self._log_id)
 
     def put(self, partition: int, patient: Patient) -> None:
         """Keep a state whose alerts, recommendations and snapshot are confirmed."""
@@ -63,7 +80,7 @@ class Ledger:
         return list(self._patients.values())
 
     def hidden(self) -> list[tuple[int, Patient]]:
-        """Return patients whose newest snapshot is hidden by an older one that came late."""
+        """Return patients whose newest state is not the last snapshot: hidden, or rebuilt."""
         return [(place[0], self._patients[place]) for place in sorted(self._to_republish)]
 
     def _of_this_log(self, patient: Patient) -> Patient:

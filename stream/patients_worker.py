@@ -14,7 +14,6 @@ from pathlib import Path
 import faust
 import structlog
 from faust.types import TP, EventT, StreamT
-from pydantic import ValidationError
 
 from stream.cache import Cache
 from stream.faust_app import (
@@ -26,11 +25,13 @@ from stream.faust_app import (
     publish,
     raw_topic,
 )
-from stream.fold import Spoken, fold_action, fold_finding
+from stream.fold import Spoken
+from stream.inbox import Unfoldable, fold, foldable
 from stream.ledger import Ledger
+from stream.rebuild import rebuild
 from stream.snapshots import read_snapshots
 from wire import topic_admin
-from wire.dead_letters import NOT_A_RECORD, WRONG_PARTITION, DeadLetter
+from wire.dead_letters import NOT_A_RECORD, DeadLetter
 from wire.envelope import Envelope
 from wire.ids import recommendation_id
 from wire.records import Action, Alert, Finding, FrameAddress, Patient, Record
@@ -41,7 +42,6 @@ from wire.topics import (
     PATIENTS,
     RESULTS,
     Names,
-    partition_of,
 )
 
 log = structlog.get_logger(__name__)
@@ -63,6 +63,7 @@ def patients_app(bootstrap: str, *, names: Names, redis_url: str, folder: Path) 
         names=names,
         ledger=Ledger(
             partial(read_snapshots, bootstrap, names),
+            rebuild=partial(rebuild, bootstrap, names),
             log_id=f"{ids[RESULTS.name]}/{ids[ACTIONS.name]}",
         ),
         cache=Cache(redis_url, prefix=names.prefix),
@@ -152,38 +153,25 @@ class PatientsWorker:
         What cannot be folded becomes a dead letter: no message may stop all that come after it.
         """
         message = event.message
+        kind = Envelope.of(headers_of(event)).kind
+        if message.topic == self._names.of(ACTIONS):
+            kind = Action.kind
         try:
-            record = self._record(event)
+            record = foldable(kind, message.value, partition=message.partition)
             if record is None or record.patient_id is None:
-                return []  # our own words, or a frame that names nobody and has its dead letter
-            if message.partition != partition_of(record.patient_id, RESULTS.partitions):
-                return [
-                    self._dead_letter(event, WRONG_PARTITION, "its PatientID belongs elsewhere")
-                ]
+                return []
             place = (message.partition, record.patient_id)
             patient = changed.get(place) or self._ledger.get(*place)
-            if isinstance(record, Finding):
-                folded, spoken = fold_finding(patient, record, message.offset)
-            else:
-                folded, spoken = fold_action(patient, record, message.offset)
+            folded, spoken = fold(patient, record, message.offset)
             received = record.received_time if isinstance(record, Finding) else None
             said = [self._said(words, received) for words in spoken]
-        except ValidationError as error:
-            return [self._dead_letter(event, NOT_A_RECORD, f"{error.error_count()} problems")]
+        except Unfoldable as error:
+            return [self._dead_letter(event, error.reason, error.detail)]
         except Exception as unexpected:  # the message boundary
             return [self._dead_letter(event, NOT_A_RECORD, type(unexpected).__name__)]
         if folded is not patient:
             changed[place] = folded
         return said
-
-    def _record(self, event: EventT[bytes]) -> Finding | Action | None:
-        """Return what is to be folded; None for recommendations, which are our own words."""
-        message = event.message
-        if message.topic == self._names.of(ACTIONS):
-            return Action.model_validate_json(message.value or b"")
-        if Envelope.of(headers_of(event)).kind == Finding.kind:
-            return Finding.model_validate_json(message.value or b"")
-        return None
 
     def _said(self, words: Spoken, received: datetime | None) -> Outgoing:
         if not isinstance(words, Alert):

@@ -24,10 +24,16 @@ class Snapshots:
 
     patients : (partition, PatientID) -> newest snapshot.
     stale : those whose last record is not the newest.
+    damaged : partitions in which a snapshot could not be read.
     """
 
     patients: dict[tuple[int, str], Patient] = field(default_factory=dict)
     stale: set[tuple[int, str]] = field(default_factory=set)
+    damaged: set[int] = field(default_factory=set)
+
+    def of(self, partition: int) -> dict[str, Patient]:
+        """Return the patients of one partition by PatientID."""
+        return {name: state for (place, name), state in self.patients.items() if place == partition}
 
     def add(self, partition: int, value: bytes | None) -> None:
         """Take one record in, in the order of the log."""
@@ -37,6 +43,7 @@ class Snapshots:
             patient = Patient.model_validate_json(value)
         except ValidationError as error:
             log.warning("snapshot passed over", partition=partition, problems=error.error_count())
+            self.damaged.add(partition)
             return
         place = (partition, patient.patient_id)
         known = self.patients.get(place)

@@ -123,12 +123,15 @@ def decode_frame(payload: bytes | None, frame_number: int | None = None) -> Fram
     if not about.deidentified:
         raise FrameError(Reason.NOT_DEIDENTIFIED, "PatientIdentityRemoved is not YES")
     try:
-        pixels, *others = (pixels for pixels, _ in part10.decode_frames(dataset))
+        if part10.check_image(dataset) > 1:
+            raise FrameError(Reason.UNDECODABLE, "more than one frame in one message")
+        (decoded,) = part10.decode_frames(dataset)
+        if isinstance(decoded, part10.Broken):
+            raise decoded.error
+        with part10.guard("identifying the frame"):
+            return frame_of(dataset, decoded.pixels, about)
     except FrameError as error:
         raise FrameError(error.reason, error.detail, about) from error
-    if others:
-        raise FrameError(Reason.UNDECODABLE, "more than one frame in one message", about)
-    return frame_of(dataset, pixels, about)
 
 
 def decode_message(payload: bytes | None, frame_number: int | None = None) -> Iterator[Frame]:
@@ -188,7 +191,8 @@ def extracted_number(dataset: Dataset) -> int | None:
     extraction = dataset.get("FrameExtractionSequence")
     if not isinstance(extraction, Sequence) or not extraction:
         return None
-    if extraction[-1].get("MultiFrameSourceSOPInstanceUID") != dataset.get("SOPInstanceUID"):
+    source = part10.text(extraction[-1], "MultiFrameSourceSOPInstanceUID")
+    if source != part10.text(dataset, "SOPInstanceUID"):
         return None
     number = extraction[-1].get("SimpleFrameList")
     return int(number) if isinstance(number, int) and number >= 1 else None

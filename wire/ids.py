@@ -61,9 +61,15 @@ def payload_id(payload: bytes | None) -> UUID:
     return payload_id_of(hashlib.sha256(payload or b"").hexdigest())
 
 
-def payload_id_of(sha256: str) -> UUID:
-    """Return the same for a payload known by its sha256 (hex)."""
-    return uuid5(NAMESPACE_OID, f"||{sha256}")
+def payload_id_of(sha256: str, frame_number: int | None = None) -> UUID:
+    """Return the same for a payload known by its sha256 (hex).
+
+    Parameters
+    ----------
+    frame_number : of a broken frame among others, from 1; the first is known by the payload alone.
+    """
+    number = frame_number if frame_number is not None and frame_number > 1 else ""
+    return uuid5(NAMESPACE_OID, f"|{number}|{sha256}")
 
 
 def finding_id(frame: UUID, engine_name: str, engine_version: str, engine_sha256: str) -> UUID:

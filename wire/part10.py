@@ -8,6 +8,7 @@ that may die.
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +26,10 @@ MAX_FRAME_BYTES = 31 << 20
 """Largest Part 10 frame that passes `frames`: 1 MiB below the broker's 32 MiB for record overhead.
 
 A digital mammogram is 24 MB."""
+
+MAX_BROKEN = 64
+"""Broken frames in a row after which the rest of an object is given up: a header may claim 2**31
+of them."""
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -78,8 +83,8 @@ def _parse_bare(data: bytes) -> Dataset:
     return dataset
 
 
-def check_image(dataset: Dataset) -> None:
-    """Check that the data set holds an image whose frames may be decoded, before decoding.
+def check_image(dataset: Dataset) -> int:
+    """Check that the data set holds an image that may be decoded; return how many frames.
 
     Raises
     ------
@@ -93,6 +98,7 @@ def check_image(dataset: Dataset) -> None:
         rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
         samples = int(dataset.get("SamplesPerPixel") or 1)
         bits = int(dataset.get("BitsAllocated") or 0)
+        count = int(dataset.get("NumberOfFrames") or 1)
     if min(rows, columns, samples, bits) < 1:
         raise FrameError(Reason.UNDECODABLE, "Rows, Columns or BitsAllocated missing or zero")
     frame_bytes = rows * columns * samples * max(bits, 8) // 8
@@ -102,35 +108,65 @@ def check_image(dataset: Dataset) -> None:
             f"one frame is {rows} x {columns} x {samples} of {bits} bit, {frame_bytes:,} bytes; "
             f"the limit is {MAX_FRAME_BYTES:,}",
         )
+    return max(1, count)
 
 
-def decode_frames(dataset: Dataset) -> Iterator[tuple[NDArray[np.generic], dict[str, Any]]]:
-    """Yield the pixels of each frame and what pydicom says of them after decoding.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A frame that was decoded.
 
-    Yields
-    ------
+    number : from 1.
     pixels : (rows, columns) or (rows, columns, samples), stored values; YBR becomes RGB, palette
         indices stay indices.
     properties : pydicom's ``photometric_interpretation``, ``bits_stored`` and the like.
     """
-    check_image(dataset)
-    frames = iter(_decoded(dataset))
+
+    number: int
+    pixels: NDArray[np.generic]
+    properties: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A frame that could not be. number : from 1."""
+
+    number: int
+    error: FrameError
+
+
+def decode_frames(dataset: Dataset) -> Iterator[Decoded | Broken]:
+    """Yield each frame, or why it cannot be decoded; goes on after a broken one.
+
+    Where no frame can be decoded there is exactly one `Broken`; `MAX_BROKEN` in a row are the end.
+
+    Raises
+    ------
+    FrameError   as `check_image`.
+    """
+    count = check_image(dataset)
     doing = f"decoding the pixels ({_syntax_name(dataset)})"
-    while True:
-        with guard(doing):
-            item = next(frames, None)
-        if item is None:
-            return
-        yield item
-
-
-def _decoded(dataset: Dataset) -> Iterator[tuple[NDArray[np.generic], dict[str, Any]]]:
-    # By index and not by `iter_array`: that one fails on signed pixels whose stream says unsigned
-    # (pydicom 3.0.2, "output array is read-only").
-    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-    for index in range(max(1, int(dataset.get("NumberOfFrames") or 1))):
-        pixels, properties = decoder.as_array(dataset, index=index)
-        yield cast(NDArray[np.generic], pixels), cast(dict[str, Any], properties)
+    with guard(doing):
+        decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    broken: list[Broken] = []  # those since the last frame that was well
+    any_frame = False
+    for index in range(count):
+        try:
+            with guard(f"{doing} of frame {index + 1}" if count > 1 else doing):
+                # By index and not by `iter_array`: that one fails on signed pixels whose stream
+                # says unsigned (pydicom 3.0.2, "output array is read-only").
+                pixels, properties = decoder.as_array(dataset, index=index)
+        except FrameError as error:
+            broken.append(Broken(index + 1, error))
+            if len(broken) == MAX_BROKEN:
+                break
+            continue
+        yield from broken
+        broken.clear()
+        any_frame = True
+        yield Decoded(
+            index + 1, cast(NDArray[np.generic], pixels), cast(dict[str, Any], properties)
+        )
+    yield from broken if any_frame else broken[:1]
 
 
 def _syntax_name(dataset: Dataset) -> str:

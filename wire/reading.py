@@ -20,6 +20,7 @@ def read(
     partitions: Iterable[int] | None = None,
     from_beginning: bool = True,
     follow: bool = False,
+    until: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Any]:
     """Yield kafka-python's records of a topic, in order within each partition.
@@ -29,6 +30,7 @@ def read(
     partitions : all of them where None.
     from_beginning : False starts at what comes after this call.
     follow : True never ends by itself; False ends at what is the end when the call is made.
+    until : offset at which each partition ends, if that is before its end.
     stop : asked after each poll.
 
     Raises
@@ -38,6 +40,8 @@ def read(
     with _consumer(bootstrap, topic) as consumer:
         places = _assign(consumer, topic, partitions)
         ends = consumer.end_offsets(places)
+        if until is not None:
+            ends = {place: min(end, until) for place, end in ends.items()}
         for place in places:
             if from_beginning:
                 consumer.seek_to_beginning(place)
@@ -46,8 +50,8 @@ def read(
         while not stop():
             if not follow and all(consumer.position(place) >= ends[place] for place in places):
                 return
-            for records in consumer.poll(timeout_ms=POLL_MS).values():
-                yield from records
+            for place, records in consumer.poll(timeout_ms=POLL_MS).items():
+                yield from (r for r in records if follow or r.offset < ends[place])
 
 
 def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | None:

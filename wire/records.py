@@ -261,6 +261,11 @@ class Patient(Record):
     alarms: dict[UUID, AlarmState] = {}
     acknowledgements: dict[UUID, Acknowledgement] = {}
 
+    @classmethod
+    def new(cls, patient_id: str, log: str) -> Self:
+        """Return a patient of whom nothing is known yet, in the log of these topics."""
+        return cls(patient_id=patient_id, version=Version(log=log))
+
 
 RECORDS: tuple[type[Record], ...] = (Finding, Recommendation, Alert, Action, Patient)
 """Every JSON record that stands on a topic, by kind."""

@@ -83,7 +83,7 @@ def test_a_table_for_people_and_exit_code_0(tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["/not/there"], "/not/there: no such file"),
+        (["/not/there"], "/not/there: No such file"),
         ([".", "--engine", "nothing"], "nothing"),
         ([".", "--device", "cuda"], "TensorRT"),
         ([], "Missing argument"),

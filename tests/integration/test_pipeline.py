@@ -7,16 +7,18 @@ import time
 import numpy as np
 import pydicom
 import pytest
+from redis import Redis
 from support.phantoms import chest_hu, dataset, part10, write_series
 from support.stack import eventually
 
 from producers.prepare import prepare
 from stream.scoring_worker import SOURCE as SCORING
 from wire import ids
+from wire.dead_letters import DeadLetter
 from wire.envelope import Envelope
 from wire.frame import decode_frame
 from wire.records import Action, Patient
-from wire.topics import ACTIONS, RESULTS
+from wire.topics import ACTIONS, PATIENTS, RESULTS
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
 
@@ -126,19 +128,20 @@ def test_foreign_messages_get_exactly_one_finding_each(running):
     running.publish(b"\x89PNG\r\n\x1a\n", key=b"\xff\xfe")
     running.publish(named, key=b"SECRET")
     running.publish(deep, headers=[("ce_framenumber", b"zero"), ("ce_time", b"yesterday")])
+    running.publish(b"early", headers=[("ce_time", b"0001-01-01T00:00:00+14:00")])
     running.publish(good.payload, key=b"p-y", headers=foreign)
 
     findings = eventually(
-        lambda: found if len(found := running.findings()) == 6 else None,
+        lambda: found if len(found := running.findings()) == 7 else None,
         within_s=60,
-        what="six findings",
+        what="seven findings",
     )
     reasons = sorted(f.reason.value if f.reason else "scored" for f in findings)
-    assert reasons == ["not-deidentified"] * 2 + ["scored"] + ["undecodable"] * 3
+    assert reasons == ["not-deidentified"] * 2 + ["scored"] + ["undecodable"] * 4
     (scored,) = (f for f in findings if f.status == "scored")
     assert str(scored.frame_id) == good.frame_id, "a foreign ce_id loses"
     letters = running.dead_letters()
-    assert len(letters) == 5
+    assert len(letters) == 6
     assert all(letter.value is None for letter in letters), "not known to be de-identified"
     for record in [*letters, *running.records(RESULTS)]:
         assert b"SECRET" not in (record.key or b"") + (record.value or b"")
@@ -161,7 +164,7 @@ def test_a_frame_larger_than_a_fetch_passes_and_a_larger_one_is_refused(running,
     np.testing.assert_array_equal(frame.pixels, mammogram)
 
 
-def test_an_alarm_is_acknowledged_by_an_action(running, tmp_path):
+def test_an_alarm_is_acknowledged_and_strange_actions_stop_nobody(running, tmp_path):
     write_series(tmp_path / "scans", "P1", slices=10, seed=1)
     running.command("replay", tmp_path / "scans")
     (alert,) = eventually(running.alerts, within_s=60, what="an alert")
@@ -174,23 +177,48 @@ def test_an_alarm_is_acknowledged_by_an_action(running, tmp_path):
         actor="nurse 1",
         event_time=alert.event_time,
     )
-    send_action(running, action)
+    naive = json.loads(action.to_json()) | {"event_time": "2030-01-01T00:00:00"}
+    running.send(ACTIONS, b"{}", key=alert.patient_id)
+    running.send(ACTIONS, action.to_json(), key="somebody else", partition=0)
+    running.send(ACTIONS, action.to_json(), key="somebody else", partition=1)
+    running.send(ACTIONS, json.dumps(naive).encode(), key=alert.patient_id)
+    running.send(ACTIONS, action.to_json(), key=alert.patient_id)
     update = eventually(lambda: running.alerts()[1:], within_s=30, what="an update")[0]
     assert (update.phase, update.inactivation) == ("update", "acknowledged")
     assert update.alarm_id == alert.id
-    (state,) = running.settled().values()
-    assert state["acknowledgements"][str(alert.id)]["actor"] == "nurse 1"
+
+    moment = json.loads(action.to_json())["event_time"]
+
+    def earliest():
+        (state,) = running.settled().values()
+        return state["acknowledgements"][str(alert.id)]["event_time"] == moment
+
+    eventually(earliest, within_s=30, what="the earliest acknowledgement counts")
+    eventually(lambda: len(running.dead_letters()) >= 2, within_s=30, what="letters")
+    reasons = [DeadLetter.of(r.key, r.value, r.headers).reason for r in running.dead_letters()]
+    assert reasons.count("not-a-record") == 1
+    assert reasons.count("wrong-partition") in (1, 2), "0 or 1 may be where the patient belongs"
+    assert [process.poll() for process in running.processes] == [None, None]
 
 
-def send_action(stack, action):
-    from kafka import KafkaProducer
-
-    producer = KafkaProducer(bootstrap_servers=stack.kafka.split(","))
-    headers = Envelope("action", str(action.id), "/test").headers()
-    key = action.patient_id.encode()
-    producer.send(stack.names.of(ACTIONS), key=key, value=action.to_json(), headers=headers).get(30)
-    producer.send(stack.names.of(ACTIONS), key=key, value=b"{}", headers=headers).get(30)
-    producer.close()
+def test_states_are_rebuilt_from_the_log_alone(running, tmp_path):
+    """Snapshots and Redis both gone, the worker killed: the log still has everything."""
+    write_series(tmp_path / "scans", "P1", slices=12, seed=1)
+    running.command("replay", tmp_path / "scans")
+    running.answered(12, within_s=60)
+    states = running.settled()
+    alerts = [a.id for a in running.alerts()]
+    time.sleep(2)  # one commit interval: what is tested is what lies before the commit
+    running.kill(running.processes[1])
+    running.delete(PATIENTS)
+    with Redis.from_url(running.redis, protocol=2) as redis:
+        for key in redis.scan_iter(f"{running.names.prefix}*"):
+            redis.delete(key)
+    assert running.command("topics", "create").returncode == 0
+    running.worker("patients")
+    eventually(lambda: running.states() == states, within_s=60, what="rebuilt")
+    eventually(lambda: running.cached() == states, within_s=30, what="in Redis, too")
+    assert [a.id for a in running.alerts()] == alerts, "nobody is alarmed again"
 
 
 def test_commands_show_what_is_there(running, tmp_path):

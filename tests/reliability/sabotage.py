@@ -38,7 +38,16 @@ def random_ids() -> None:
     ids.finding_id = lambda *_: uuid.uuid4()
 
 
-SABOTAGE = {"acknowledge-first": acknowledge_first, "random-ids": random_ids}
+def crash() -> None:
+    """Raise where nobody expects it."""
+
+    async def broken(self, events):
+        raise RuntimeError("as asked")
+
+    setattr(scoring_worker.ScoringWorker, "answer", broken)  # noqa: B010 - a method, to mypy
+
+
+SABOTAGE = {"acknowledge-first": acknowledge_first, "random-ids": random_ids, "crash": crash}
 
 if __name__ == "__main__":
     SABOTAGE[sys.argv.pop(1)]()

@@ -170,6 +170,25 @@ def test_the_test_sees_a_broken_build(stack, scans, undisturbed, name, complaint
         survive(stack, scans, undisturbed, seed=1, program=(SABOTAGE, name), patience_s=25.0)
 
 
+def test_a_worker_that_crashes_ends_and_leaves_no_child(stack, scans):
+    """Alive but dead would be blind in silence: a supervisor must see an exit code."""
+    worker = stack.worker("scoring", program=(SABOTAGE, "crash"))
+    stack.wait_for_members("scoring", 1)
+    (children,) = Path(f"/proc/{worker.pid}/task").glob(f"{worker.pid}/children")
+    pids = children.read_text().split()
+    assert pids, "it has a decode process"
+    stack.command("replay", sorted(scans.iterdir())[0])
+    assert eventually(lambda: worker.poll(), within_s=20, what="it ends") != 0
+    eventually(lambda: not any(alive(pid) for pid in pids), within_s=10, what="its children end")
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_workers_come_and_go(stack, scans, undisturbed):
     share_key(stack, scans)
     stack.worker("scoring")

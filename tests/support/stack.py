@@ -176,6 +176,27 @@ class Stack:
         patients = [Patient.model_validate_json(state) for state in states if state]
         return {p.patient_id: facts(p) for p in patients}
 
+    def send(self, topic: Topic, value: bytes, *, key: str, partition: int | None = None) -> None:
+        """Publish a record to a topic, where its key belongs or elsewhere."""
+        producer = KafkaProducer(bootstrap_servers=self.kafka.split(","))
+        producer.send(self.names.of(topic), key=key.encode(), value=value, partition=partition).get(
+            timeout=30
+        )
+        producer.close()
+
+    def delete(self, topic: Topic) -> None:
+        """Delete a topic and wait until it is gone."""
+        admin = KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
+        try:
+            admin.delete_topics([self.names.of(topic)])
+            eventually(
+                lambda: self.names.of(topic) not in admin.list_topics(),
+                within_s=20,
+                what=f"{topic.name} is gone",
+            )
+        finally:
+            admin.close()
+
     def publish(self, value: bytes | None, *, key: bytes | None = None, headers=()) -> None:
         """Publish a message to `frames` as a foreign device might."""
         producer = KafkaProducer(bootstrap_servers=self.kafka.split(","), max_request_size=40 << 20)

@@ -24,7 +24,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def published(ds, **kwargs):
-    return list(prepare(part10(ds, **kwargs), KEY))
+    """Return the messages of an object; raise what is wrong with any of its frames."""
+    items = list(prepare(part10(ds, **kwargs), KEY))
+    for item in items:
+        if isinstance(item, FrameError):
+            raise item
+    return items
 
 
 @settings(max_examples=40, deadline=None)
@@ -81,6 +86,53 @@ def test_multi_frame_becomes_one_message_a_frame():
         assert frame.about.frame_number == message.frame_number, "the payload says it, not a header"
         assert frame.about.sop_instance_uid == "1.2.3"
         np.testing.assert_array_equal(frame.pixels, pixels)
+
+
+def test_a_broken_frame_does_not_take_the_others_with_it():
+    volume = np.stack([chest_hu(n, size=32) for n in range(4)])
+    ds = dataset(volume, SOPInstanceUID="1.2.3")
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.compress(RLELossless, volume, generate_instance_uid=False)
+    fragments = list(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=4))
+    fragments[1] = b"\0" * 64
+    ds.PixelData = pydicom.encaps.encapsulate(fragments)
+    items = list(prepare(part10(ds, syntax=RLELossless), KEY))
+    broken = [item for item in items if isinstance(item, FrameError)]
+    assert [error.about.frame_number for error in broken] == [2]
+    assert [item.frame_number for item in items if item not in broken] == [1, 3, 4]
+
+
+def test_an_object_of_broken_frames_alone_is_one_error():
+    volume = np.stack([chest_hu(n, size=32) for n in range(4)])
+    ds = dataset(volume)
+    ds.PixelData = ds.PixelData[:100]
+    assert [type(item) for item in prepare(part10(ds), KEY)] == [FrameError]
+
+
+def test_a_frame_of_ours_published_once_more_keeps_its_number():
+    volume = np.stack([chest_hu(n, size=32) for n in range(3)])
+    second = published(dataset(volume, SOPInstanceUID="1.2.3"))[1]
+    (again,) = prepare(second.payload, KEY)
+    assert (again.frame_number, again.frame_id) == (2, second.frame_id)
+
+
+@pytest.mark.parametrize("keyword", ["NumberOfFrames", "SOPClassUID", "SOPInstanceUID", "Rows"])
+@pytest.mark.parametrize("value", ["1A", "1\\2", "", "9" * 30])
+def test_odd_values_where_others_are_expected(keyword, value):
+    ds = dataset(chest_hu(0, size=16))
+    payload = part10(ds)
+    ds = pydicom.dcmread(pydicom.filebase.DicomBytesIO(payload))
+    if keyword == "Rows":
+        ds["Rows"] = pydicom.DataElement(0x00280010, "LO", value)
+    elif keyword == "NumberOfFrames":
+        ds["NumberOfFrames"] = pydicom.DataElement(0x00280008, "LO", value)
+    else:
+        setattr(ds, keyword, value.split("\\") if "\\" in value else value)
+    buffer = pydicom.filebase.DicomBytesIO()
+    ds.save_as(buffer)
+    with contextlib.suppress(FrameError):
+        for item in prepare(buffer.parent.getvalue(), KEY):
+            assert isinstance(item, FrameError) or item.payload
 
 
 def test_functional_groups_of_enhanced_objects_come_along():

@@ -1,5 +1,7 @@
 """Which snapshot counts: zombies, gaps in generations, topics that were made anew."""
 
+import pytest
+
 from stream.ledger import Ledger
 from stream.snapshots import Snapshots, newer
 from wire.records import Patient, Version
@@ -8,6 +10,10 @@ from wire.records import Patient, Version
 def patient(results, actions=-1, *, generation=1, log="L", name="p-1"):
     version = Version(log=log, results=results, actions=actions)
     return Patient(patient_id=name, version=version, generation=generation)
+
+
+def as_it_is(partition, patients, log_id):
+    return patients
 
 
 def read(*values):
@@ -44,7 +50,9 @@ def test_tombstones_and_damaged_snapshots_are_passed_over():
 
 
 def test_offsets_of_other_topics_mean_nothing():
-    ledger = Ledger(lambda partitions: read(patient(500, log="old")), log_id="new")
+    ledger = Ledger(
+        lambda partitions: read(patient(500, log="old")), rebuild=as_it_is, log_id="new"
+    )
     ledger.load([0])
     assert ledger.get(0, "p-1").version == Version(log="new")
 
@@ -56,7 +64,7 @@ def test_reads_each_partition_once_until_told_to_forget():
         asked.append(set(partitions))
         return Snapshots()
 
-    ledger = Ledger(reader, log_id="L")
+    ledger = Ledger(reader, rebuild=as_it_is, log_id="L")
     ledger.load([0, 1])
     ledger.load([1, 2])
     ledger.forget()
@@ -65,9 +73,46 @@ def test_reads_each_partition_once_until_told_to_forget():
 
 
 def test_hidden_snapshots_are_told_until_written_again():
-    ledger = Ledger(lambda partitions: read(patient(9), patient(6)), log_id="L")
+    ledger = Ledger(lambda partitions: read(patient(9), patient(6)), rebuild=as_it_is, log_id="L")
     ledger.load([0])
     ((partition, hidden),) = ledger.hidden()
     assert hidden.version.results == 9
     ledger.put(partition, hidden)
     assert ledger.hidden() == []
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "asked"),
+    [
+        (read(patient(5)), False),
+        (read(), True),
+        (read(patient(5, log="old")), True),
+        (read(patient(5), patient(6)), False),
+    ],
+    ids=["whole", "none", "of other topics", "several"],
+)
+def test_the_log_is_asked_where_snapshots_cannot_be_trusted(snapshots, asked):
+    calls = []
+
+    def rebuild(partition, patients, log_id):
+        calls.append(partition)
+        return {"p-9": patient(3, log=log_id, name="p-9")}
+
+    ledger = Ledger(lambda partitions: snapshots, rebuild=rebuild, log_id="L")
+    ledger.load([0])
+    assert bool(calls) == asked
+    if asked:
+        assert ledger.get(0, "p-9").version.results == 3
+        assert [p.patient_id for _, p in ledger.hidden()] == ["p-9"]
+
+
+def test_a_damaged_snapshot_is_a_reason_to_ask_the_log():
+    snapshots = read(patient(5))
+    snapshots.add(0, b"{")
+    ledger = Ledger(
+        lambda partitions: snapshots,
+        rebuild=lambda partition, patients, log_id: {"p-1": patient(7)},
+        log_id="L",
+    )
+    ledger.load([0])
+    assert ledger.get(0, "p-1").version.results == 7

@@ -19,16 +19,22 @@ def test_works_without_any(tmp_path):
 
 
 def test_environment_before_file(monkeypatch, tmp_path):
-    (tmp_path / "site.toml").write_text('kafka = "file:1"\nredis = "redis://file"\n')
+    (tmp_path / "site.toml").write_text('kafka = "file:1"\nredis = "redis://file:2/0"\n')
     monkeypatch.setenv("LESIONSTREAM_CONFIG", str(tmp_path / "site.toml"))
     monkeypatch.setenv("LESIONSTREAM_KAFKA", "environment:1")
     assert settings().kafka == "environment:1"
-    assert settings().redis == "redis://file"
+    assert settings().redis == "redis://file:2/0"
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("ENGINE_THREADS", "0"), ("TOPIC_PREFIX", "a b"), ("CONFIG", "/not/there.toml")],
+    [
+        ("ENGINE_THREADS", "0"),
+        ("KAFKA", "foo:bar"),
+        ("REDIS", "localhost:6379"),
+        ("TOPIC_PREFIX", "a b"),
+        ("CONFIG", "/not/there.toml"),
+    ],
 )
 def test_a_wrong_setting_is_named(monkeypatch, name, value):
     monkeypatch.setenv(f"LESIONSTREAM_{name}", value)

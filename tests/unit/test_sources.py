@@ -1,3 +1,4 @@
+import hashlib
 import os
 import zipfile
 
@@ -58,6 +59,23 @@ def test_pipes_and_broken_links_do_not_hang(tmp_path):
             source.read()
 
 
+def test_two_members_with_one_name_are_two_objects(tmp_path):
+    path = tmp_path / "scan.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.dcm", b"1")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.dcm", b"2")
+    assert [source.read() for source in find([path])] == [b"1", b"2"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_may_not_be_read_is_not_passed_over(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0)
+    (source,) = find([tmp_path])
+    with pytest.raises(FrameError, match="cannot be read"):
+        source.read()
+
+
 def test_names_that_are_no_text_can_be_shown(tmp_path):
     (tmp_path / os.fsdecode(b"sc\xffan")).write_bytes(b"x")
     (source,) = find([tmp_path])
@@ -67,4 +85,5 @@ def test_names_that_are_no_text_can_be_shown(tmp_path):
 
 
 def test_an_unreadable_source_has_a_hash_all_the_same(tmp_path):
-    assert len(Source(tmp_path / "gone").sha256()) == 64
+    one, two = Source(tmp_path / "gone"), Source(tmp_path / "lost")
+    assert len({one.sha256(), two.sha256(), hashlib.sha256().hexdigest()}) == 3

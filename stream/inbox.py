@@ -1,0 +1,56 @@
+"""What the patients' fold takes in: a message of `results` or `actions`, checked."""
+
+from pydantic import ValidationError
+
+from stream.fold import Spoken, fold_action, fold_finding
+from wire.dead_letters import NOT_A_RECORD, WRONG_PARTITION
+from wire.records import Action, Finding, Patient
+from wire.topics import RESULTS, partition_of
+
+Foldable = Finding | Action
+
+
+class Unfoldable(Exception):
+    """A message that cannot be folded; `reason` and `detail` go to its dead letter.
+
+    Operator action: find who wrote it (the dead letter names topic, partition and offset).
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def foldable(kind: str | None, value: bytes | None, *, partition: int) -> Foldable | None:
+    """Return the finding or action in a message.
+
+    None for what is nothing to the fold: recommendations, and findings that name nobody.
+
+    Raises
+    ------
+    Unfoldable   no record, or not in the partition where its patient belongs: the owner of that
+        partition keeps another state of the same patient.
+    """
+    record: Foldable
+    try:
+        if kind == Action.kind:
+            record = Action.model_validate_json(value or b"")
+        elif kind == Finding.kind:
+            record = Finding.model_validate_json(value or b"")
+        else:
+            return None
+    except ValidationError as error:
+        raise Unfoldable(NOT_A_RECORD, f"{error.error_count()} problems") from error
+    if record.patient_id is None:
+        return None
+    if partition_of(record.patient_id, RESULTS.partitions) != partition:
+        raise Unfoldable(WRONG_PARTITION, "its PatientID belongs elsewhere")
+    return record
+
+
+def fold(patient: Patient, record: Foldable, offset: int) -> tuple[Patient, list[Spoken]]:
+    """Fold a record in; see `stream.fold`."""
+    if isinstance(record, Finding):
+        return fold_finding(patient, record, offset)
+    return fold_action(patient, record, offset)
