@@ -16,6 +16,8 @@ import pytest
 from support.phantoms import write_series
 from support.stack import Stack, eventually
 
+from wire.topics import FRAMES as FRAMES_TOPIC
+
 FRAMES = 500
 SERIES = 10
 FPS = 40.0
@@ -102,10 +104,13 @@ class Chaos:
         assert self._running["replay"].returncode == 0
 
 
-def check(stack, undisturbed, patience_s=60.0):
-    """Assert the identities; `patience_s` is for the last findings after the replay's end."""
+def check(stack, undisturbed):
+    """Wait until the scoring workers have acknowledged everything, and assert the identities."""
     assert set(stack.frame_ids()) == undisturbed["frames"]
-    findings = stack.answered(FRAMES, within_s=patience_s)
+    eventually(
+        lambda: stack.behind("scoring", FRAMES_TOPIC) == 0, within_s=120, what="scoring caught up"
+    )
+    findings = stack.answered(FRAMES, within_s=10)
     assert {str(f.frame_id) for f in findings} == undisturbed["frames"], "lost or invented"
     assert len({f.id for f in findings}) == FRAMES, "one finding id for each frame"
     assert stack.settled(within_s=60) == undisturbed["states"]
@@ -115,13 +120,11 @@ def check(stack, undisturbed, patience_s=60.0):
     )
 
 
-def survive(
-    stack, scans, undisturbed, seed, *, kills=6, program=("-m", "lesionstream"), patience_s=60.0
-):
+def survive(stack, scans, undisturbed, seed, *, kills=6, program=("-m", "lesionstream")):
     share_key(stack, scans)
     chaos = Chaos(stack, scans, seed, program)
     chaos.run(kills)
-    check(stack, undisturbed, patience_s)
+    check(stack, undisturbed)
     return chaos
 
 
@@ -167,7 +170,7 @@ def test_kill_9_ten_seeds(stack, scans, undisturbed, record, seed):
 )
 def test_the_test_sees_a_broken_build(stack, scans, undisturbed, name, complaint):
     with pytest.raises(AssertionError, match=complaint):
-        survive(stack, scans, undisturbed, seed=1, program=(SABOTAGE, name), patience_s=25.0)
+        survive(stack, scans, undisturbed, seed=1, program=(SABOTAGE, name))
 
 
 def test_a_worker_that_crashes_ends_and_leaves_no_child(stack, scans):

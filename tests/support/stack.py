@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from redis import Redis
 
@@ -119,6 +119,21 @@ class Stack:
         except KafkaError:
             return 0
         finally:
+            admin.close()
+
+    def behind(self, worker: str, topic: Topic) -> int:
+        """Return how many messages of a topic a consumer group has not acknowledged."""
+        admin = KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
+        consumer = KafkaConsumer(bootstrap_servers=self.kafka.split(","), enable_auto_commit=False)
+        try:
+            places = [TopicPartition(self.names.of(topic), n) for n in range(topic.partitions)]
+            ends = consumer.end_offsets(places)
+            group = self.names.group(worker)
+            committed = admin.list_group_offsets({group: places})[group]
+            done = {place: committed[place].offset if place in committed else 0 for place in places}
+            return sum(ends[place] - max(0, done[place]) for place in places)
+        finally:
+            consumer.close()
             admin.close()
 
     def wait_for_members(self, worker: str, count: int) -> None:
