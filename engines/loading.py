@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
 from engines.card import EngineCard
+from engines.classifier import Classifier
+from engines.detector import Detector
 from engines.errors import CatalogueError, EngineError, EngineFailed
+from engines.model import Model
 from engines.protocol import Engine
 
 DEFAULT_ENGINE = "textbook-256"
 CATALOGUE = Path(__file__).parent / "catalogue"
 
 _CARD, _MODEL = "engine.json", "model.onnx"
+_TASKS: dict[str, Callable[[EngineCard, Model], Engine]] = {
+    "classify": Classifier,
+    "detect": Detector,
+}
 
 
 def list_engines(catalogue: Path | None = None) -> list[EngineCard]:
@@ -68,15 +76,16 @@ def load_engine(
             f"engine {name} cannot run on cuda: the TensorRT backend is not part of this version. "
             "Use device cpu (or auto)."
         )
-    if card.task != "classify":
-        raise EngineError(f"engine {name} is for the task {card.task}; only classify can be run")
-    model = _checked_model(folder, card)
-    from engines.onnx_runtime import OnnxClassifier  # keeps `import engines` cheap
+    made = _TASKS.get(card.task)
+    if made is None:
+        raise EngineError(f"engine {name}: its task, {card.task}, is none of {', '.join(_TASKS)}")
+    path = _checked_model(folder, card)
+    from engines.onnx_runtime import OnnxModel  # keeps `import engines` cheap
 
     try:
-        return OnnxClassifier(card, model, threads=threads or 1)
+        return made(card, OnnxModel(path, threads=threads or 1))
     except EngineFailed as error:
-        raise CatalogueError(f"{error}. Restore {model} from its release.") from error
+        raise CatalogueError(f"{error}. Restore {path} from its release.") from error
 
 
 def _root(catalogue: Path | None) -> Path:

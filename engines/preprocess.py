@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import NotScorable
-from engines.lungs import Mask, find_lungs
+from engines.lungs import Lungs, Mask, find_lungs
 from engines.protocol import CtSlice
 
 VIEW_SIZE = 256
@@ -48,16 +48,31 @@ class Views:
     Attributes
     ----------
     views : one a lung.
-    quality : `lungs`, `lung_area_cm2`, `lung_median_hu`, `non_finite_fraction`,
-        `field_of_view_mm` (the longer side).
+    quality : see `Found`.
     """
 
     views: tuple[View, ...]
     quality: Mapping[str, float]
 
 
-def prepare(ct: CtSlice) -> Views:
-    """Cut the lungs out of a slice and bring each to the network's shape.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A slice on its 1 mm grid, its lungs, and what was measured.
+
+    Attributes
+    ----------
+    grid : (H, W) float32 HU, 1 mm pixels.
+    quality : `lungs`, `lung_area_cm2`, `lung_median_hu`, `non_finite_fraction`,
+        `field_of_view_mm` (the longer side).
+    """
+
+    grid: NDArray[np.float32]
+    lungs: Lungs
+    quality: Mapping[str, float]
+
+
+def find_lungs_in(ct: CtSlice) -> Found:
+    """Check a slice, bring it to 1 mm and find its lungs.
 
     Parameters
     ----------
@@ -77,15 +92,26 @@ def prepare(ct: CtSlice) -> Views:
     lungs = find_lungs(grid)
     if lungs is None:
         raise NotScorable("no-lungs", "no region of the density and shape of a lung was found")
-    views = tuple(lung_view(grid, mask) for mask in lungs.masks)
     quality = {
-        "lungs": float(len(views)),
+        "lungs": float(len(lungs.masks)),
         "lung_area_cm2": round(lungs.area_mm2 / 100.0, 2),
         "lung_median_hu": round(lungs.median_hu, 1),
         "non_finite_fraction": round(non_finite, 6),
         "field_of_view_mm": float(max(grid.shape)),
     }
-    return Views(views, quality)
+    return Found(grid, lungs, quality)
+
+
+def prepare(ct: CtSlice) -> Views:
+    """Cut the lungs out of a slice, each brought to a classifier's shape.
+
+    Raises
+    ------
+    NotScorable  see `find_lungs_in`.
+    """
+    found = find_lungs_in(ct)
+    views = tuple(lung_view(found.grid, mask) for mask in found.lungs.masks)
+    return Views(views, found.quality)
 
 
 def to_grid(hu: NDArray[np.float32], pixel_spacing_mm: tuple[float, float]) -> NDArray[np.float32]:

@@ -56,6 +56,8 @@ class Score:
     lesions : candidates, most probable first; always empty for a classifier.
     quality : named measurements of the input (areas in cm2, HU, fractions), for the finding.
     preprocess_ms, inference_ms : wall-clock time of the two parts, ms.
+    heat_map : (h, w) uint8, 255 is probability 1, over the whole frame; h, w <= 64. None below
+        `screen` and from a classifier.
     """
 
     lesion_probability: float
@@ -63,6 +65,7 @@ class Score:
     quality: Mapping[str, float]
     preprocess_ms: float
     inference_ms: float
+    heat_map: NDArray[np.uint8] | None = None
 
 
 @runtime_checkable

@@ -4,11 +4,16 @@ Stateless. Every message gets exactly one finding; what cannot be scored gets a 
 letter. No Kafka, no clock: what comes in and what time it is are arguments.
 """
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from engines import Candidate, CtSlice, Engine, NotScorable, Score
 from wire import ids
@@ -218,11 +223,18 @@ def _finding(
         detail=error.detail if error else None,
         lesion_probability=score.lesion_probability if score else None,
         lesions=tuple(_candidate(frame, lesion) for lesion in lesions if frame is not None),
+        heat_map=_png(score.heat_map) if score is not None and score.heat_map is not None else None,
         engine=used,
         quality=dict(score.quality) if score else {},
         times_ms=times,
         frame=message.where,
     )
+
+
+def _png(picture: NDArray[np.uint8]) -> str:
+    """Return an 8-bit picture as PNG in base64."""
+    _, png = cv2.imencode(".png", picture)
+    return base64.b64encode(png.tobytes()).decode("ascii")
 
 
 def _candidate(frame: Frame, lesion: Candidate) -> LesionCandidate:

@@ -106,8 +106,12 @@ def read_slices(folder: Path) -> list[LunaSlice]:
     ]
 
 
-def read_hu(folder: Path, image: str) -> NDArray[np.float32]:
+def read_hu(folder: Path, image: str, *, repaired: bool = True) -> NDArray[np.float32]:
     """Read one slice, repair it, and map it back to HU: (H, W) float32, -1000..400, 1 mm pixels.
+
+    Parameters
+    ----------
+    repaired : False leaves the source's wrap-around as it is.
 
     Raises
     ------
@@ -117,7 +121,8 @@ def read_hu(folder: Path, image: str) -> NDArray[np.float32]:
     if grey is None:
         raise FileNotFoundError(f"{folder / image}: missing or not a PNG")
     low, high = HU_WINDOW
-    unit = repair(np.asarray(grey, dtype=np.uint8)).astype(np.float32) / np.float32(255)
+    pixels = np.asarray(grey, dtype=np.uint8)
+    unit = (repair(pixels) if repaired else pixels).astype(np.float32) / np.float32(255)
     return unit * np.float32(high - low) + np.float32(low)
 
 

@@ -164,10 +164,13 @@ def _operating_points(
 
 def _scored(model: Path, halves: list[HalfLung]) -> Split:
     """Score views with the exported file, as the engine will."""
+    from engines.classifier import view_probability
     from engines.onnx_runtime import OnnxModel  # loads onnxruntime
 
     onnx = OnnxModel(model, threads=2)
-    scores: NDArray[np.float64] = np.asarray([onnx.run(half.view.pixels) for half in halves])
+    scores: NDArray[np.float64] = np.asarray(
+        [view_probability(onnx, half.view.pixels) for half in halves]
+    )
     patients = np.asarray([half.source.patient for half in halves])
     return Split(scores, _labels(halves), patients)
 

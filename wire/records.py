@@ -115,6 +115,11 @@ class Finding(Record):
     lesions: tuple[LesionCandidate, ...] = Field(
         max_length=32, description="every candidate >= 0.01, most probable first"
     )
+    heat_map: str | None = Field(
+        None,
+        description="8-bit PNG of at most 64 x 64, base64, over the whole frame; 255 is "
+        "probability 1; at or above `screen` only",
+    )
     engine: EngineUsed
     quality: dict[str, Finite] = Field(description="measurements the engine made of the frame")
     times_ms: StageTimes
