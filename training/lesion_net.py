@@ -25,18 +25,18 @@ def build(down: tuple[int, ...] = (24, 48, 96, 128), up: tuple[int, ...] = (96, 
     from keras import Input, Model, initializers, layers  # 4 s, training only
 
     view = Input((None, None, 1), name="field")
-    x = _convolved(view, down[0], kernel=5, stride=2)
+    x = convolved(view, down[0], kernel=5, stride=2)
     skips = []
     for level, channels in enumerate(down):
         if level:
             x = layers.MaxPooling2D(2)(x)
-            x = _convolved(x, channels)
-        x = _convolved(x, channels)
+            x = convolved(x, channels)
+        x = convolved(x, channels)
         skips.append(x)
     for channels, skip in zip(up, reversed(skips[:-1]), strict=True):
         x = layers.Conv2D(channels, 1)(x)
         x = layers.UpSampling2D(2, interpolation="bilinear")(x)
-        x = _convolved(layers.Concatenate()([x, skip]), channels)
+        x = convolved(layers.Concatenate()([x, skip]), channels)
     # -4: a cell is a centre with probability 0.02 before anything was learnt; e^2 = 7.4 mm
     heads = [
         layers.Conv2D(1, 1, bias_initializer=initializers.Constant(value), dtype="float32")(x)
@@ -66,7 +66,8 @@ def map_loss(target: Any, maps: Any) -> Any:
     return (focal + 0.2 * sizes) / (ops.sum(centre) + 1.0)
 
 
-def _convolved(x: Any, channels: int, kernel: int = 3, stride: int = 1) -> Any:
+def convolved(x: Any, channels: int, kernel: int = 3, stride: int = 1) -> Any:
+    """Apply a convolution, batch normalisation and ReLU; shapes as of ``padding="same"``."""
     from keras import layers
 
     x = layers.Conv2D(channels, kernel, strides=stride, padding="same", use_bias=False)(x)

@@ -7,6 +7,7 @@ run that was interrupted goes on as if it had not been.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from engines.heat_map import CELL_MM
 from training.lesion_fields import Field
+from training.patches import SIDE, Patches
 
 TILE = 96
 CELLS = TILE // CELL_MM
@@ -25,6 +27,7 @@ Augmentation = Literal["flips", "moderate", "heavy"]
 
 _LEAST_SIGMA = 0.8  # cells: the smallest nodule still has a peak with flanks
 _JITTER_MM = 24.0
+_KNOWN_MM = 6.0  # around the middle of a patch
 _EDGE_CELLS = 2  # at the tile's edge half of what a cell should see is missing
 
 
@@ -70,10 +73,17 @@ class Sampler:
     fields : to draw from.
     augmentation : how far tiles are changed.
     even_sizes : draw nodules of all sizes alike, not as often as they occur.
+    patches : if given, a quarter of the tiles are mosaics of four of these.
     """
 
     def __init__(
-        self, fields: list[Field], *, augmentation: Augmentation, even_sizes: bool, seed: int
+        self,
+        fields: list[Field],
+        *,
+        augmentation: Augmentation,
+        even_sizes: bool,
+        seed: int,
+        patches: Patches | None = None,
     ) -> None:
         self._fields = fields
         self._strength = STRENGTHS[augmentation]
@@ -83,8 +93,11 @@ class Sampler:
         weights = _evening(diameters) if even_sizes else np.ones(len(diameters))
         self._weights = weights / weights.sum()
         self._hard: list[tuple[int, Rows]] = []
+        self._patches = patches
+        if patches is not None:
+            self._pools = [np.flatnonzero(patches.labels == label) for label in (0, 1)]
 
-    def mine(self, found: list[tuple[int, float, float]]) -> None:
+    def mine(self, found: Sequence[tuple[int, float, float]]) -> None:
         """Take half of the other tiles from around these false positives: field, column, row."""
         self._hard = [(i, np.asarray([x, y, 0.0])) for i, x, y in found]
 
@@ -93,6 +106,11 @@ class Sampler:
         rng = np.random.default_rng([self._seed, number])
         tiles, targets = [], []
         for i in range(size):
+            if self._patches is not None and i % 4 == 3:
+                tile, target = self._mosaic(self._patches, rng)
+                tiles.append(tile)
+                targets.append(target)
+                continue
             field, centre = self._place(rng, with_nodule=i % 2 == 0)
             tile, target = self._tile(field, centre, rng)
             tiles.append(tile)
@@ -119,20 +137,66 @@ class Sampler:
         tile = _shaded(warped.astype(np.float32) / np.float32(255), self._strength, rng)
         return tile, heat_target(_moved(field.nodules, affine), _moved(field.ignored, affine))
 
+    def _mosaic(
+        self, patches: Patches, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lay four patches side by side, two of them nodules; only their middles count."""
+        tile = np.zeros((TILE, TILE), dtype=np.float32)
+        target = np.zeros((CELLS, CELLS, 3), dtype=np.float32)
+        for i, label in enumerate(rng.permutation([0, 0, 1, 1])):
+            row = int(rng.choice(self._pools[label]))
+            top, left = divmod(i, 2)
+            small = (TILE // 2, TILE // 2)
+            middle = np.full(2, (SIDE - 1) / 2) + rng.uniform(-4, 4, 2)
+            affine = _affine(middle, self._strength, rng, side=small[0])
+            patch = cv2.warpAffine(
+                patches.pixels[row],
+                affine,
+                small,
+                flags=cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REFLECT_101,
+            )
+            place = (slice(top * small[0], None), slice(left * small[0], None))
+            unit = patch.astype(np.float32) / np.float32(255)
+            tile[place][: small[0], : small[0]] = _shaded(unit, self._strength, rng)
+            true_middle = affine @ [(SIDE - 1) / 2, (SIDE - 1) / 2, 1.0]
+            cells = patch_target(true_middle, nodule=bool(label))
+            target[top * CELLS // 2 :, left * CELLS // 2 :][: CELLS // 2, : CELLS // 2] = cells
+        return tile, target
+
+
+def patch_target(centre: Rows, *, nodule: bool) -> NDArray[np.float32]:
+    """Make the target of one 48 mm patch: (24, 24, 3); nothing is known off the middle."""
+    side = CELLS // 2
+    middle = np.arange(side) * CELL_MM + (CELL_MM - 1) / 2
+    columns, rows = np.meshgrid(middle, middle)
+    distance = np.hypot(columns - centre[0], rows - centre[1])
+    target = np.zeros((side, side, 3), dtype=np.float32)
+    target[..., 1] = distance <= _KNOWN_MM
+    if nodule:
+        row, column = np.unravel_index(int(distance.argmin()), distance.shape)
+        target[..., 0] = np.exp(-(distance**2) / (2 * (_LEAST_SIGMA * CELL_MM) ** 2))
+        target[row, column, 0] = 1.0
+        target[..., 1] = distance <= CELL_MM  # its size is not known
+    return target
+
 
 def heat_target(nodules: Rows, ignored: Rows) -> NDArray[np.float32]:
     """Make the target of one tile: (48, 48, 3) float32, see `Batch.targets`."""
     middle = np.arange(CELLS) * CELL_MM + (CELL_MM - 1) / 2
     columns, rows = np.meshgrid(middle, middle)
     heat = np.zeros((CELLS, CELLS))
-    counted = np.zeros((CELLS, CELLS))
-    counted[_EDGE_CELLS:-_EDGE_CELLS, _EDGE_CELLS:-_EDGE_CELLS] = 1.0
+    inner = np.zeros((CELLS, CELLS), dtype=bool)
+    inner[_EDGE_CELLS:-_EDGE_CELLS, _EDGE_CELLS:-_EDGE_CELLS] = True
+    counted = inner.astype(np.float64)
     size = np.zeros((CELLS, CELLS))
     for x, y, diameter in ignored:
         counted[np.hypot(columns - x, rows - y) <= diameter / 2 + CELL_MM] = 0.0
     for x, y, diameter in nodules:
         sigma = max(diameter / 4 / CELL_MM, _LEAST_SIGMA) * CELL_MM
         distance = np.hypot(columns - x, rows - y)
+        # single readers' marks of a nodule are among what is ignored
+        counted[(distance <= max(diameter / 2, CELL_MM)) & inner] = 1.0
         heat = np.maximum(heat, np.exp(-(distance**2) / (2 * sigma**2)))
         row, column = (round((v - (CELL_MM - 1) / 2) / CELL_MM) for v in (y, x))
         if 0 <= row < CELLS and 0 <= column < CELLS:
@@ -148,7 +212,9 @@ def _evening(diameters: Rows) -> Rows:
     return np.asarray(1.0 / np.sqrt(counts[classes]))
 
 
-def _affine(centre: Rows, strength: Strength, rng: np.random.Generator) -> Rows:
+def _affine(
+    centre: Rows, strength: Strength, rng: np.random.Generator, *, side: int = TILE
+) -> Rows:
     """(2, 3) matrix from field to tile that brings `centre` to the tile's middle."""
     angle = np.deg2rad(rng.uniform(-strength.turn, strength.turn))
     zoom = rng.uniform(1 - strength.zoom, 1 + strength.zoom)
@@ -156,7 +222,7 @@ def _affine(centre: Rows, strength: Strength, rng: np.random.Generator) -> Rows:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     flip = np.diag(rng.choice([-1.0, 1.0], 2))
     matrix = zoom * turn @ np.array([[1.0, shear], [0.0, 1.0]]) @ flip
-    return np.column_stack((matrix, np.full(2, (TILE - 1) / 2) - matrix @ centre))
+    return np.column_stack((matrix, np.full(2, (side - 1) / 2) - matrix @ centre))
 
 
 def _shaded(

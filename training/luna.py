@@ -106,6 +106,12 @@ def read_slices(folder: Path) -> list[LunaSlice]:
     ]
 
 
+def read_patients(folder: Path) -> dict[str, str]:
+    """Read the patient of each SeriesInstanceUID from a `luna16-slices` folder."""
+    with (folder / "labels.csv").open(newline="") as file:
+        return {row["seriesuid"]: row["lidc_patient"] for row in csv.DictReader(file)}
+
+
 def read_hu(folder: Path, image: str, *, repaired: bool = True) -> NDArray[np.float32]:
     """Read one slice, repair it, and map it back to HU: (H, W) float32, -1000..400, 1 mm pixels.
 

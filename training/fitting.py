@@ -1,0 +1,135 @@
+"""The training loop: any Keras model, batches by number, resumable, averaged weights."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DECAY, _WARM_UP, _EMA = 1e-4, 0.04, 0.997
+_SAVE_S = 120.0
+
+Draw = Callable[[int], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Make batch `number`: what the network sees and its target; the same for the same number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """AdamW with a short rise to `rate`, then half a cosine down, over `steps` batches."""
+
+    steps: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands: steps made of steps planned, and the mean loss of the last 50."""
+
+    step: int
+    steps: int
+    loss: float
+
+
+class Run:
+    """The folder of one run: while it is unfinished, all that is needed to go on.
+
+    Parameters
+    ----------
+    folder : made if missing.
+    what : describes the run; a saved state of another one is not gone on with.
+
+    Attributes
+    ----------
+    notes : whatever else must survive an interruption; plain JSON.
+    losses : one a step.
+    """
+
+    def __init__(self, folder: Path, what: dict[str, Any]) -> None:
+        self._folder = folder
+        self._what = json.loads(json.dumps(what))
+        self.notes: dict[str, Any] = {}
+        self.losses: list[float] = []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def resume(self, model: Any) -> int:
+        """Load what was saved of the same run; return the step to go on from."""
+        state = self._folder / "state.json"
+        if not state.is_file():
+            return 0
+        saved = json.loads(state.read_text())
+        if saved["what"] != self._what:
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        with np.load(self._folder / f"state-{saved['step']}.npz") as values:
+            for i, variable in enumerate([*model.variables, *model.optimizer.variables]):
+                variable.assign(values[str(i)])
+        self.losses, self.notes = saved["losses"], saved["notes"]
+        return int(saved["step"])
+
+    def save(self, model: Any, step: int) -> None:
+        """Write weights first, then the small file that names them; the old ones go last."""
+        variables = [*model.variables, *model.optimizer.variables]
+        values = {str(i): np.asarray(v) for i, v in enumerate(variables)}
+        np.savez(self._folder / f"state-{step}.npz", allow_pickle=False, **values)
+        state = {"what": self._what, "step": step, "losses": self.losses, "notes": self.notes}
+        draft = self._folder / "state.json.part"
+        draft.write_text(json.dumps(state))
+        draft.replace(self._folder / "state.json")
+        for old in self._folder.glob("state-*.npz"):
+            if old.name != f"state-{step}.npz":
+                old.unlink()
+
+    def finish(self) -> None:
+        """Leave the losses, remove the rest."""
+        (self._folder / "losses.json").write_text(json.dumps(self.losses))
+        for old in (self._folder / "state.json", *self._folder.glob("state-*.npz")):
+            old.unlink(missing_ok=True)
+
+
+def train(
+    model: Any,
+    loss: Callable[[Any, Any], Any] | Any,
+    draw: Draw,
+    schedule: Schedule,
+    *,
+    run: Run,
+    watch: Callable[[Progress], None],
+) -> None:
+    """Train `model` in place; go on where `run` holds a saved state.
+
+    Afterwards the model has the exponential average of its weights, and the run's folder holds
+    ``losses.json``.
+    """
+    import keras  # heavy, training only
+
+    optimizer = keras.optimizers.AdamW(
+        schedule.rate, weight_decay=_DECAY, use_ema=True, ema_momentum=_EMA, clipnorm=5.0
+    )
+    model.compile(optimizer, loss=loss)
+    step = run.resume(model)
+    saved = time.monotonic()
+    while step < schedule.steps:
+        optimizer.learning_rate.assign(schedule.rate * _rate(step / schedule.steps))
+        run.losses.append(float(model.train_on_batch(*draw(step))))
+        step += 1
+        if step % 50 == 0 or step == schedule.steps:
+            watch(Progress(step, schedule.steps, float(np.mean(run.losses[-50:]))))
+        if time.monotonic() - saved > _SAVE_S:
+            run.save(model, step)
+            saved = time.monotonic()
+    optimizer.finalize_variable_values(model.trainable_variables)
+    run.finish()
+
+
+def _rate(done: float) -> float:
+    """Learning rate, of 1: a short rise, then half a cosine to 1 %."""
+    if done < _WARM_UP:
+        return 0.1 + 0.9 * done / _WARM_UP
+    return max(0.01, (1 + math.cos(math.pi * done)) / 2)

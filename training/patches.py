@@ -1,0 +1,115 @@
+"""LUNA16 candidate patches: 50 x 50 mm around what somebody or something took for a nodule.
+
+The list is ordered by scan. A nodule's patch names its scan; one that is no nodule does not, but
+lies between two that do, so it belongs to one of the scans from the one to the other. A patch is
+used on one side of a split only if every scan it may belong to is on that side.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.luna import HELD_OUT_PATIENTS
+
+SIDE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """N patches in the order of the list.
+
+    Attributes
+    ----------
+    pixels : (N, 50, 50) uint8, 0..255 is HU -1000..400, 1 mm pixels.
+    labels : (N,) 1 nodule, 0 none.
+    candidates : (N,) LUNA16's number of the candidate.
+    first, last : (N,) the scans between which the patch lies, as numbers in the order of the
+        list; equal where the scan is known.
+    patients : of each scan, "" where the slices do not tell.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    candidates: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    patients: tuple[str, ...]
+
+    def at(self, chosen: NDArray[np.bool_]) -> Patches:
+        """Return the patches chosen by an (N,) mask."""
+        return Patches(
+            self.pixels[chosen],
+            self.labels[chosen],
+            self.candidates[chosen],
+            self.first[chosen],
+            self.last[chosen],
+            self.patients,
+        )
+
+    def without(self, patients: set[str]) -> Patches:
+        """Return the patches that cannot be of any of `patients`."""
+        scans = np.asarray([patient in patients for patient in self.patients])
+        return self.at(~touches(self, scans))
+
+
+def read_patches(folder: Path, patients: Mapping[str, str]) -> Patches:
+    """Read a luna16-patches folder, without the patients held out for the final test.
+
+    Parameters
+    ----------
+    patients : the patient of each SeriesInstanceUID that is known, see `training.luna.patients`.
+
+    Raises
+    ------
+    FileNotFoundError  `folder` is not such a folder.
+    """
+    with np.load(folder / "patches.npz") as file:
+        pixels, candidates = file["x"], file["candidate"].astype(np.int64)
+    with (folder / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    named = [row["seriesuid_aligned"] for row in rows]
+    series = sorted(set(patients) | {uid for uid in named if uid})
+    number = {uid: i for i, uid in enumerate(series)}
+    known = np.asarray([number.get(uid, -1) for uid in named], dtype=np.int64)
+    first, last = _bounds(known, len(series))
+    labels = np.asarray([int(row["label"]) for row in rows], dtype=np.int64)
+    of = tuple(patients.get(uid, "") for uid in series)
+    patches = Patches(pixels, labels, candidates, first, last, of)
+    return patches.without(set(HELD_OUT_PATIENTS))
+
+
+def touches(patches: Patches, scans: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say of each patch whether it may belong to one of the scans of a mask over all scans."""
+    below = np.concatenate(([0], np.cumsum(scans)))
+    return np.asarray(below[patches.last + 1] > below[patches.first])
+
+
+def blocks(patches: Patches, count: int) -> NDArray[np.int64]:
+    """Divide the scans into blocks with about equally many patches: (number of scans,) 0..count-1.
+
+    Two scans of one patient that fall into different blocks go to the first.
+    """
+    place = np.searchsorted(patches.last, np.arange(len(patches.patients)))
+    block = np.minimum(place * count // len(patches.labels), count - 1)
+    seen: dict[str, int] = {}
+    for i, patient in enumerate(patches.patients):
+        if patient:
+            block[i] = seen.setdefault(patient, int(block[i]))
+    return block
+
+
+def _bounds(known: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each patch the nearest known scan before and after it, itself where it is known."""
+    named = np.flatnonzero(known >= 0)
+    places = np.arange(len(known))
+    before = np.searchsorted(named, places, side="right") - 1
+    after = np.searchsorted(named, places, side="left")
+    first = np.where(before >= 0, known[named[np.maximum(before, 0)]], 0)
+    last = np.where(after < len(named), known[named[np.minimum(after, len(named) - 1)]], count - 1)
+    return first, last
