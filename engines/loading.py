@@ -19,6 +19,9 @@ from engines.protocol import Engine
 DEFAULT_ENGINE = "textbook-256"
 CATALOGUE = Path(__file__).parent / "catalogue"
 
+TRAINED_ON = "patients.txt"
+"""In an engine's folder: the patients its training saw, a line each."""
+
 _CARD, _MODEL = "engine.json", "model.onnx"
 _TASKS: dict[str, Callable[[EngineCard, Model], Engine]] = {
     "classify": Classifier,
@@ -40,6 +43,16 @@ def list_engines(catalogue: Path | None = None) -> list[EngineCard]:
     root = _root(catalogue)
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "_")))
     return [_read_card(folder) for folder in folders]
+
+
+def read_card(name: str, *, catalogue: Path | None = None) -> EngineCard:
+    """Read one engine's card; its model is not loaded.
+
+    Raises
+    ------
+    CatalogueError  no such engine, or its card is missing or not valid.
+    """
+    return _read_card(_folder(name, _root(catalogue)))
 
 
 def load_engine(
@@ -80,12 +93,31 @@ def load_engine(
     if made is None:
         raise EngineError(f"engine {name}: its task, {card.task}, is none of {', '.join(_TASKS)}")
     path = _checked_model(folder, card)
-    from engines.onnx_runtime import OnnxModel  # keeps `import engines` cheap
-
     try:
-        return made(card, OnnxModel(path, threads=threads or 1))
+        return made(card, _onnx(path, threads or 1))
     except EngineFailed as error:
         raise CatalogueError(f"{error}. Restore {path} from its release.") from error
+
+
+def load_model(
+    name: str, *, threads: int = 1, catalogue: Path | None = None
+) -> tuple[EngineCard, Model]:
+    """Load an engine's network alone, for those who make its input themselves.
+
+    Raises
+    ------
+    CatalogueError  as `load_engine`.
+    EngineFailed    ONNX Runtime cannot load it.
+    """
+    folder = _folder(name, _root(catalogue))
+    card = _read_card(folder)
+    return card, _onnx(_checked_model(folder, card), threads)
+
+
+def _onnx(path: Path, threads: int) -> Model:
+    from engines.onnx_runtime import OnnxModel  # keeps `import engines` cheap
+
+    return OnnxModel(path, threads=threads)
 
 
 def _root(catalogue: Path | None) -> Path:

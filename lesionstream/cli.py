@@ -25,6 +25,12 @@ topics_app = typer.Typer(no_args_is_help=True, help="The topics on Kafka: create
 letters_app = typer.Typer(
     no_args_is_help=True, help="Frames that could not be used: list, show, replay."
 )
+engines_app = typer.Typer(no_args_is_help=True, help="The engines of the catalogue: list, info.")
+train_app = typer.Typer(no_args_is_help=True, help="Train an engine; needs the `train` extra.")
+evaluate_app = typer.Typer(no_args_is_help=True, help="Measure an engine on labelled images.")
+app.add_typer(engines_app, name="engines")
+app.add_typer(train_app, name="train")
+app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(topics_app, name="topics")
 app.add_typer(letters_app, name="dead-letters")
 
@@ -32,6 +38,8 @@ Paths = Annotated[
     list[Path], typer.Argument(help="DICOM files, folders, zip archives", show_default=False)
 ]
 Jsonl = Annotated[bool, typer.Option("--jsonl", help="One JSON object a line on stdout.")]
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 class Device(StrEnum):
@@ -226,6 +234,46 @@ def letters_replay(
     from lesionstream import letters
 
     raise typer.Exit(letters.replay(references or [], reason))
+
+
+@engines_app.command("list")
+def engines_list(as_json: Json = False) -> None:
+    """Show every engine, the one in use marked with a star."""
+    from lesionstream import catalogue
+
+    catalogue.list_all(as_json=as_json)
+
+
+@engines_app.command("info")
+def engines_info(
+    name: Annotated[str, typer.Argument(help="Engine of the catalogue.")], as_json: Json = False
+) -> None:
+    """Show an engine's card: figures, what it was trained on, where it fails."""
+    from lesionstream import catalogue
+
+    catalogue.info(name, as_json=as_json)
+
+
+@evaluate_app.command("lesion")
+def evaluate_lesion(
+    data: Annotated[
+        Path, typer.Option(help="luna16-patches, luna16-slices, or the folder that holds them.")
+    ],
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write a JSON line an item here.", show_default=False)
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with pictures here.", show_default=False)
+    ] = None,
+    engine: Annotated[str, typer.Option(help="Engine of the catalogue.")] = "lesion",
+) -> None:
+    """Score labelled slices and patches, and measure: FROC, AUC, half-lungs, sizes."""
+    from lesionstream.settings import settings
+    from training.lesion_evaluate import evaluate
+
+    threads = settings().engine_threads
+    code = evaluate(data, engine, predictions=predictions, report=report, threads=threads or 1)
+    raise typer.Exit(code)
 
 
 def fail(words: str) -> NoReturn:

@@ -25,8 +25,8 @@ def say(line: str, style: str | None = None) -> None:
     err.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_json(value: dict[str, Any]) -> None:
-    """Write one JSON object a line on stdout, at once."""
+def print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
+    """Write one JSON document a line on stdout, at once."""
     sys.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 

@@ -25,6 +25,7 @@ class Field:
     pixels : (H, W) uint8, grey 0..255 is HU -1000..400; 1 mm pixels.
     mask : (H, W), 1 in a lung or within 4 mm.
     nodules, ignored : (n, 3) float64 column, row, diameter, in pixels of the field.
+    x, y : column and row of the slice at which the field begins.
     """
 
     source: LunaSlice
@@ -32,6 +33,8 @@ class Field:
     mask: Mask
     nodules: NDArray[np.float64]
     ignored: NDArray[np.float64]
+    x: int = 0
+    y: int = 0
 
 
 def read_fields(
@@ -59,6 +62,8 @@ def _field(source: LunaSlice, hu: NDArray[np.float32], lungs: Lungs) -> Field:
         field.mask,
         _places(source.nodules, field.x_mm, field.y_mm),
         _places(source.ignored, field.x_mm, field.y_mm),
+        field.x_mm,
+        field.y_mm,
     )
 
 

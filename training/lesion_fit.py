@@ -14,14 +14,17 @@ from engines.detector import DIAMETER, HEAT, INPUT_SHAPE, field_maps
 from engines.heat_map import find_peaks
 from engines.model import Model
 from training.fitting import Progress, Run, Schedule, train
-from training.froc import Matched, match
 from training.lesion_fields import Field
 from training.lesion_tiles import Augmentation, Sampler
 from training.patches import Patches
+from training.predictions import SLICES, Prediction
 
 _MINE_AT = (0.35, 0.65)  # of the run: where false positives are looked for
 _HARD_A_FIELD = 4
 _MINED_FIELDS = 240  # a quarter of the data: looking at all would cost as much as training
+
+FLIPS: tuple[tuple[int, ...], ...] = ((), (1,), (0,), (0, 1))
+"""Axes (0 rows, 1 columns) of the flips that may be averaged at inference, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +100,18 @@ class KerasModel:
     Parameters
     ----------
     flips : 1 looks once; 2 or 4 average over flips.
+    shift : added to the logits: what is not calibrated yet must not fall below the least
+        probability that counts as a candidate.
     """
 
     backend, precision = "keras", "fp32"
     input_shape: tuple[int, ...] = INPUT_SHAPE
     outputs: tuple[str, ...] = (HEAT, DIAMETER)
 
-    def __init__(self, *models: Any, flips: int = 1) -> None:
+    def __init__(self, *models: Any, flips: int = 1, shift: float = 0.0) -> None:
         self._models = models
-        self._flips = ((), (1,), (0,), (0, 1))[:flips]
+        self._shift = np.float32(shift)
+        self._flips = FLIPS[:flips]
 
     def run(self, view: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Answer with `heat` and `diameter_mm`; see `engines.model.Model.run`."""
@@ -115,7 +121,7 @@ class KerasModel:
             for maps, axes in zip(model.predict_on_batch(views), self._flips, strict=True):
                 logits.append(np.flip(np.asarray(maps[..., 0]), axes))
                 logs.append(np.flip(np.asarray(maps[..., 1]), axes))
-        heat = 1 / (1 + np.exp(-np.mean(logits, axis=0)))
+        heat = 1 / (1 + np.exp(-np.mean(logits, axis=0) - self._shift))
         size = np.exp(np.clip(np.mean(logs, axis=0), 0.0, 5.0))
         return {HEAT: heat[None, None], DIAMETER: size[None, None]}
 
@@ -130,9 +136,11 @@ def candidates(model: Model, field: Field) -> NDArray[np.float64]:
     return np.asarray(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def matched(model: Model, fields: list[Field]) -> list[Matched]:
-    """Score fields and match what is found with what the readers marked."""
-    return [match(f.source.patient, candidates(model, f), f.nodules, f.ignored) for f in fields]
+def predict(model: Model, field: Field) -> Prediction:
+    """Score one field, in the slice's own pixels."""
+    rows = candidates(model, field) + np.array([0.0, field.x, field.y, 0.0])
+    score = float(rows[0, 0]) if len(rows) else 0.0
+    return Prediction(SLICES, field.source.image, score, rows)
 
 
 def hard_negatives(model: Model, fields: list[Field]) -> list[tuple[int, float, float]]:

@@ -1,109 +1,142 @@
 """Compare recipes of the lesion detector on two folds, with equal budgets.
 
-Run as ``python -m training.lesion_trials --data luna16-slices --out trials NAME...``; one line of
-JSON a trial and fold is added to ``trials.jsonl``. Two folds run side by side, a thread each.
+Run as ``python -m training.lesion_trials --data FOLDER --work FOLDER [NAME...]``. Every trial trains
+twice, without fold 3 and without fold 7, two processes at a time; trials that are done are not done
+again. Prints the table of docs/lesion.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import time
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
+from rich.progress import track
 
-from training.fitting import Progress
+from training.evaluation import auc
 from training.froc import mean_sensitivity, sensitivity_at
-from training.lesion_fields import read_fields
-from training.lesion_fit import KerasModel, Recipe, fit, matched
-from training.luna import read_patients, read_slices
-from training.patches import read_patches
+from training.jobs import run
+from training.lesion_figures import halves_of, match_slices
+from training.lesion_fit import Recipe
+from training.lesion_job import Job
+from training.lesion_truth import Truth, read_truth
+from training.luna import read_slices
+from training.predictions import SLICES, read
 
 FOLDS = (3, 7)
 BASE = Recipe()
-TRIALS: dict[str, Recipe] = {
-    "base": BASE,
-    "no-repair": replace(BASE, repaired=False),
-    "flips-only": replace(BASE, augmentation="flips"),
-    "heavy": replace(BASE, augmentation="heavy"),
-    "even-sizes": replace(BASE, even_sizes=True),
-    "hard-negatives": replace(BASE, hard_negatives=True),
-    "patches": replace(BASE, patches=True),
-    "wide": replace(BASE, down=(32, 64, 128, 192), up=(128, 64, 32), steps=1150),
-    "small": replace(BASE, down=(16, 32, 64, 96), up=(64, 32, 16), steps=2900),
-    "fast-rate": replace(BASE, rate=4e-3),
-    "long": replace(BASE, steps=5400),
+TRIALS: dict[str, tuple[Recipe, str]] = {
+    "base": (BASE, "moderate augmentation, 1,800 steps of 16 tiles"),
+    "patches": (replace(BASE, patches=True), "a quarter of the tiles are mosaics of patches"),
+    "heavy": (replace(BASE, augmentation="heavy"), "any rotation, more zoom, shear and noise"),
+    "flips-only": (replace(BASE, augmentation="flips"), "no augmentation but flips"),
+    "hard-negatives": (replace(BASE, hard_negatives=True), "tiles around false positives"),
+    "even-sizes": (replace(BASE, even_sizes=True), "nodules of all sizes drawn more alike"),
+    "no-repair": (replace(BASE, repaired=False), "8-bit wrap-around left in"),
+    "wide": (
+        replace(BASE, down=(32, 64, 128, 192), up=(128, 64, 32), steps=1150),
+        "twice the weights, the same time",
+    ),
+    "long": (replace(BASE, steps=5400), "three times the budget"),
 }
 
 console = Console(stderr=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table: means over the folds."""
+
+    name: str
+    what: str
+    flips: int
+    mean_froc: float
+    at_1_8: float
+    at_1: float
+    small: float
+    large: float
+    half_auc: float
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run the trials named, each on both folds at once; return the exit code."""
+    """Run what is missing, print the table; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.lesion_trials", description=__doc__)
-    parser.add_argument("names", nargs="+", choices=TRIALS, metavar="NAME", help=", ".join(TRIALS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TRIALS))
     parser.add_argument("--data", type=Path, required=True, help="parent of luna16-slices")
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights and results")
+    parser.add_argument("--work", type=Path, required=True, help="folder for runs")
+    parser.add_argument("--workers", type=int, default=2, help="processes at a time (default 2)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fold", type=int, help="this fold alone, in this process")
     args = parser.parse_args(argv)
-    if args.fold is not None:
-        for name in args.names:
-            _trial(name, args.fold, args.seed, args.data, args.out)
-        return 0
-    command = [sys.executable, "-m", "training.lesion_trials", *args.names]
-    options = ["--data", str(args.data), "--out", str(args.out), "--seed", str(args.seed)]
-    runs = [subprocess.Popen([*command, *options, "--fold", str(fold)]) for fold in FOLDS]  # noqa: S603
-    return max(run.wait() for run in runs)
+    names = args.names or list(TRIALS)
+    jobs = [
+        Job(
+            f"{name}, fold {fold}",
+            args.data,
+            args.work / f"{name}-{fold}-{args.seed}",
+            TRIALS[name][0],
+            fold,
+            args.seed,
+        )
+        for name in names
+        for fold in FOLDS
+    ]
+    run(jobs, workers=args.workers, console=console)
+    truths = read_truths(args.data / SLICES, FOLDS)
+    rows = [
+        _row(name, flips, [args.work / f"{name}-{fold}-{args.seed}" for fold in FOLDS], truths)
+        for name in names
+        for flips in (1, 4)
+    ]
+    print(markdown(rows))
+    return 0
 
 
-def _trial(name: str, fold: int, seed: int, data: Path, out: Path) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf
+def read_truths(folder: Path, folds: Sequence[int]) -> dict[int, list[Truth]]:
+    """Read what the readers said of the slices of some folds."""
+    sources = [s for s in read_slices(folder) if s.fold in folds]
+    found: dict[int, list[Truth]] = {fold: [] for fold in folds}
+    for source in track(sources, "labels", console=console):
+        truth = read_truth(folder, source)
+        if truth.halves:
+            found[source.fold].append(truth)
+    return found
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    recipe = TRIALS[name]
-    slices = data / "luna16-slices"
-    fields = list(read_fields(slices, read_slices(slices), repaired=recipe.repaired))
-    train = [f for f in fields if f.source.fold != fold]
-    test = [f for f in fields if f.source.fold == fold]
-    patches = read_patches(data / "luna16-patches", read_patients(slices))
-    patches = patches.without({f.source.patient for f in test})
-    folder = out / f"{name}-{fold}-{seed}"
-    began = time.monotonic()
 
-    def watch(progress: Progress) -> None:
-        if progress.step % 300 == 0 or progress.step == recipe.steps:
-            spent = time.monotonic() - began
-            console.print(f"{folder.name} {progress.step} {progress.loss:.3f} {spent:.0f} s")
+def _row(name: str, flips: int, folders: Sequence[Path], truths: dict[int, list[Truth]]) -> Row:
+    figures = []
+    for folder, of_fold in zip(folders, truths.values(), strict=True):
+        predictions = read(folder / f"predictions-flips-{flips}.jsonl")
+        slices = match_slices(of_fold, predictions)
+        halves = halves_of(of_fold, predictions)
+        figures.append(
+            (
+                mean_sensitivity(slices),
+                sensitivity_at(slices, 0.125),
+                sensitivity_at(slices, 1.0),
+                sensitivity_at(slices, 1.0, (0.0, 6.0)),
+                sensitivity_at(slices, 1.0, (10.0, np.inf)),
+                auc(halves.scores, halves.labels),
+            )
+        )
+    return Row(name, TRIALS[name][1], flips, *np.mean(figures, axis=0).tolist())
 
-    model = fit(train, recipe, seed=seed, folder=folder, watch=watch, patches=patches)
-    minutes = (time.monotonic() - began) / 60
-    model.save(folder / "model.keras")
-    for flips in (1, 4):
-        scored = matched(KerasModel(model, flips=flips), test)
-        line = {
-            "trial": name,
-            "fold": fold,
-            "seed": seed,
-            "flips": flips,
-            "minutes": round(minutes, 1),
-            "mean_froc": round(mean_sensitivity(scored), 4),
-            "at_1_8": round(sensitivity_at(scored, 0.125), 4),
-            "at_1": round(sensitivity_at(scored, 1.0), 4),
-            "small": round(sensitivity_at(scored, 1.0, (0, 6)), 4),
-            "large": round(sensitivity_at(scored, 1.0, (10, 1e9)), 4),
-            "recipe": asdict(recipe),
-        }
-        with (out / "trials.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        console.print({k: v for k, v in line.items() if k != "recipe"})
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return the table, best first."""
+    lines = [
+        "| trial | what | flips | mean FROC | at 1/8 | at 1 | < 6 mm at 1 | >= 10 mm at 1 "
+        "| half-lungs AUC |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for r in sorted(rows, key=lambda r: -r.mean_froc):
+        values = (r.mean_froc, r.at_1_8, r.at_1, r.small, r.large, r.half_auc)
+        numbers = " | ".join(f"{value:.3f}" for value in values)
+        lines.append(f"| {r.name} | {r.what} | {r.flips} | {numbers} |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

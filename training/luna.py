@@ -76,12 +76,20 @@ class HalfLung:
 
 
 def read_slices(folder: Path) -> list[LunaSlice]:
-    """Read labels.csv and ignore.csv of a `luna16-slices` folder, without the held-out patients.
+    """Read what may be trained on: `read_all_slices` without the held-out patients."""
+    slices = read_all_slices(folder)
+    return [source for source in slices if source.patient not in HELD_OUT_PATIENTS]
+
+
+def read_all_slices(folder: Path) -> list[LunaSlice]:
+    """Read labels.csv and ignore.csv of a `luna16-slices` folder; empty without labels.csv.
 
     Raises
     ------
-    FileNotFoundError  `folder` is not such a folder.
+    FileNotFoundError  labels.csv is there, ignore.csv is not.
     """
+    if not (folder / "labels.csv").is_file():
+        return []
     rows: dict[str, list[dict[str, str]]] = defaultdict(list)
     with (folder / "labels.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -102,7 +110,6 @@ def read_slices(folder: Path) -> list[LunaSlice]:
             tuple(ignored[image]),
         )
         for image, boxes in sorted(rows.items())
-        if boxes[0]["lidc_patient"] not in HELD_OUT_PATIENTS
     ]
 
 

@@ -84,6 +84,32 @@ def read_patches(folder: Path, patients: Mapping[str, str]) -> Patches:
     return patches.without(set(HELD_OUT_PATIENTS))
 
 
+@dataclass(frozen=True, slots=True)
+class PatchLabels:
+    """(N,) labels, and for each patch a number that is the same within a scan."""
+
+    labels: NDArray[np.int64]
+    scans: NDArray[np.int64]
+
+
+def read_labels(folder: Path) -> PatchLabels | None:
+    """Read labels.csv alone, in the order of patches.npz; None where there is none.
+
+    A patch that names no scan counts for the last scan named before it: good enough to draw
+    patients again, not to keep them apart.
+    """
+    path = folder / "labels.csv"
+    if not path.is_file():
+        return None
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels = np.asarray([int(row["label"]) for row in rows], dtype=np.int64)
+    named = np.asarray([row.get("seriesuid_aligned") or "" for row in rows])
+    known = np.where(named != "", np.unique(named, return_inverse=True)[1], -1).astype(np.int64)
+    first, _ = _bounds(known, int(known.max(initial=0)) + 1)
+    return PatchLabels(labels, first)
+
+
 def touches(patches: Patches, scans: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Say of each patch whether it may belong to one of the scans of a mask over all scans."""
     below = np.concatenate(([0], np.cumsum(scans)))

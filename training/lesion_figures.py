@@ -1,0 +1,167 @@
+"""The figures of a lesion engine, each with an interval from drawing patients again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import Figure
+from training.evaluation import Interval, auc, sensitivity, specificity
+from training.froc import Matched, match, mean_sensitivity, sensitivity_at
+from training.lesion_truth import Truth, half_scores
+from training.predictions import Prediction
+
+T = TypeVar("T")
+
+ROUNDS = 1000
+SIZES = {"< 6 mm": (0.0, 6.0), "6-10 mm": (6.0, 10.0), ">= 10 mm": (10.0, np.inf)}
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Half-lungs with and without a nodule: (n,) scores, labels and patients."""
+
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    patients: NDArray[np.str_]
+
+
+def match_slices(truths: Sequence[Truth], predictions: Sequence[Prediction]) -> list[Matched]:
+    """Match each slice's candidates with its findings, in the order of `truths`.
+
+    Raises
+    ------
+    KeyError  a slice has no prediction.
+    """
+    lesions = {p.id: p.lesions for p in predictions}
+    return [match(t.patient, lesions[t.image], t.nodules, t.ignored) for t in truths]
+
+
+def halves_of(truths: Sequence[Truth], predictions: Sequence[Prediction]) -> Halves:
+    """Score the half-lungs of all slices; those with only ignored findings are left out."""
+    lesions = {p.id: p.lesions for p in predictions}
+    rows = [
+        (score, half.label, truth.patient)
+        for truth in truths
+        for score, half in zip(half_scores(truth, lesions[truth.image]), truth.halves, strict=True)
+        if half.label is not None
+    ]
+    scores, labels, patients = zip(*rows, strict=True) if rows else ((), (), ())
+    return Halves(np.asarray(scores, float), np.asarray(labels, np.int64), np.asarray(patients))
+
+
+def slice_figures(
+    slices: Sequence[Matched], halves: Halves, threshold: float, *, on: str, seed: int = 0
+) -> list[Figure]:
+    """Measure detection a slice and decision a half-lung, with 95 % intervals by patient."""
+    nodules = sum(len(s.hits) for s in slices)
+    patients = len({s.patient for s in slices})
+    said = f"{nodules} nodules on {len(slices)} slices of {patients} patients"
+    measures: dict[str, Callable[[Sequence[Matched]], float]] = {
+        "mean FROC sensitivity, 1/8 to 8 false positives a slice": mean_sensitivity,
+        "sensitivity at 1/8 false positive a slice": lambda s: sensitivity_at(s, 0.125),
+        "sensitivity at 1 false positive a slice": lambda s: sensitivity_at(s, 1.0),
+    }
+    for rate, name in ((0.125, "1/8"), (1.0, "1")):
+        for size, limits in SIZES.items():
+            measures[f"sensitivity at {name} false positive a slice, {size}"] = (
+                lambda s, rate=rate, limits=limits: sensitivity_at(s, rate, limits)  # type: ignore[misc]
+            )
+    measures["median error of the diameter, mm"] = _size_error
+    drawn = _drawn(slices, seed)
+    figures = [
+        _figure(name, _interval(measure, slices, drawn), on, said)
+        for name, measure in measures.items()
+    ]
+    return figures + half_figures(halves, threshold, on=on, seed=seed)
+
+
+def half_figures(halves: Halves, threshold: float, *, on: str, seed: int = 0) -> list[Figure]:
+    """Measure the decision "a nodule is in this lung" at `threshold`, and its calibration."""
+    positive = int(halves.labels.sum())
+    patients = len(set(halves.patients.tolist()))
+    said = f"{positive} half-lungs with and {len(halves.labels) - positive} without a nodule"
+    measures: dict[str, Callable[[Halves], float]] = {
+        "half-lungs, AUC": lambda h: auc(h.scores, h.labels),
+        "half-lungs, sensitivity at screen": lambda h: sensitivity(h.scores, h.labels, threshold),
+        "half-lungs, specificity at screen": lambda h: specificity(h.scores, h.labels, threshold),
+        "half-lungs, expected calibration error": lambda h: calibration_error(h.scores, h.labels),
+    }
+    groups = _groups(halves.patients)
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(ROUNDS):
+        rows = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
+        drawn.append(Halves(halves.scores[rows], halves.labels[rows], halves.patients[rows]))
+    return [
+        _figure(name, _interval(measure, halves, drawn), on, f"{said}, {patients} patients")
+        for name, measure in measures.items()
+    ]
+
+
+def patch_figures(
+    scores: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    *,
+    on: str,
+    seed: int = 0,
+) -> list[Figure]:
+    """Measure patches; `groups` are what is drawn again: scans, or what stands for them."""
+    rows = _groups(groups)
+    rng = np.random.default_rng(seed)
+    drawn = [
+        np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])
+        for _ in range(ROUNDS)
+    ]
+    said = f"{int(labels.sum())} nodules, {int((labels == 0).sum())} other candidates"
+    everything = np.arange(len(scores))
+    interval = _interval(lambda chosen: auc(scores[chosen], labels[chosen]), everything, drawn)
+    return [_figure("patches, AUC", interval, on, said)]
+
+
+def calibration_error(
+    scores: NDArray[np.float64], labels: NDArray[np.int64], bins: int = 10
+) -> float:
+    """Return the expected calibration error: mean gap of said and found frequency, in tenths."""
+    order = np.argsort(scores, kind="stable")
+    parts = np.array_split(order, bins)
+    gaps = [abs(scores[p].mean() - labels[p].mean()) * len(p) for p in parts if len(p)]
+    return float(sum(gaps) / max(len(scores), 1))
+
+
+def _size_error(slices: Sequence[Matched]) -> float:
+    """Median absolute error of the diameter of nodules with a candidate, mm."""
+    errors = np.concatenate([np.abs(s.sizes_mm - s.diameters_mm) for s in slices])
+    return float(np.nanmedian(errors)) if np.isfinite(errors).any() else float("nan")
+
+
+def _drawn(slices: Sequence[Matched], seed: int) -> list[list[Matched]]:
+    groups = _groups(np.asarray([s.patient for s in slices]))
+    rng = np.random.default_rng(seed)
+    return [
+        [slices[row] for i in rng.integers(len(groups), size=len(groups)) for row in groups[i]]
+        for _ in range(ROUNDS)
+    ]
+
+
+def _groups(names: NDArray[np.str_] | NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    _, inverse = np.unique(names, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(inverse))[:-1])
+
+
+def _interval(measure: Callable[[T], float], whole: T, drawn: Sequence[T]) -> Interval:
+    values = [measure(one) for one in drawn]
+    finite = [value for value in values if np.isfinite(value)]
+    low, high = np.percentile(finite, [2.5, 97.5]) if finite else (np.nan, np.nan)
+    return Interval(measure(whole), float(low), float(high))
+
+
+def _figure(name: str, interval: Interval, on: str, said: str) -> Figure:
+    value, low, high = (round(v, 4) for v in (interval.value, interval.low, interval.high))
+    return Figure(name=name, value=value, low=low, high=high, on=on, n=said)

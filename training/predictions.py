@@ -1,0 +1,148 @@
+"""What an engine says of labelled items, one JSON line an item; the labels are not looked at.
+
+The first line carries the threshold of its data set's score. Lines are what others read, too, so
+names and meanings are fixed: `dataset`, `id`, `score`, `lesions`, `threshold`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import Candidate, CtSlice, Engine, NotScorable
+from engines.detector import HEAT
+from engines.lung_field import HEIGHT, WIDTH
+from engines.model import Model
+from training.luna import read_hu
+
+SLICES, PATCHES = "luna16-slices", "luna16-patches"
+
+_SIDE = 48  # of the part of a patch that is looked at: 24 cells of the map
+_TURNS = 8
+_REACH = 2  # cells around the middle of a patch in which its nodule may be centred
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One item's answer.
+
+    Attributes
+    ----------
+    dataset : "luna16-slices" or "luna16-patches".
+    id : of a slice its path in the data set, of a patch LUNA16's number of the candidate.
+    score : in [0, 1].
+    lesions : (n, 4) probability, column, row in the image's pixels, diameter in mm.
+    """
+
+    dataset: str
+    id: str
+    score: float
+    lesions: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 4)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line as others read it."""
+        line: dict[str, Any] = {"dataset": self.dataset, "score": round(self.score, 6)}
+        line["id"] = int(self.id) if self.dataset == PATCHES else self.id
+        if self.dataset == SLICES:
+            names = ("probability", "x_px", "y_px", "diameter_mm")
+            line["lesions"] = [
+                dict(
+                    zip(names, (round(v, 4) if np.isfinite(v) else None for v in row), strict=True)
+                )
+                for row in self.lesions.tolist()
+            ]
+        return line
+
+
+def predict_slices(engine: Engine, folder: Path, images: Iterable[str]) -> Iterator[Prediction]:
+    """Score slices of a luna16-slices folder; one without lungs scores 0."""
+    for image in images:
+        try:
+            score = engine.score(CtSlice(read_hu(folder, image), (1.0, 1.0)))
+        except NotScorable:
+            yield Prediction(SLICES, image, 0.0)
+            continue
+        yield Prediction(SLICES, image, score.lesion_probability, _rows(score.lesions))
+
+
+def _rows(lesions: Sequence[Candidate]) -> NDArray[np.float64]:
+    rows = [(c.probability, c.x_px, c.y_px, c.diameter_mm or np.nan) for c in lesions]
+    return np.asarray(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def predict_patches(
+    model: Model, pixels: NDArray[np.uint8], candidates: Iterable[int]
+) -> Iterator[Prediction]:
+    """Score (N, 50, 50) patches with a detector's network; each by itself, whatever lies beside it.
+
+    A patch fills the field of the network with its own flips and quarter turns; its score is the
+    mean of what the network says of their middles.
+    """
+    for patch, candidate in zip(pixels, candidates, strict=True):
+        yield Prediction(PATCHES, str(candidate), patch_score(model, patch))
+
+
+def patch_score(model: Model, patch: NDArray[np.uint8]) -> float:
+    """Score one patch, see `predict_patches`: in [0, 1]."""
+    edge = (patch.shape[0] - _SIDE) // 2
+    middle = patch[edge : edge + _SIDE, edge : edge + _SIDE].astype(np.float32) / np.float32(255)
+    turned = [np.rot90(m, i) for m in (middle, middle.T) for i in range(4)]
+    view = np.zeros((HEIGHT, WIDTH), dtype=np.float32)
+    places = [
+        (top, left)
+        for top in range(0, HEIGHT - _SIDE + 1, _SIDE)
+        for left in range(0, WIDTH - _SIDE + 1, _SIDE)
+    ]
+    for i, (top, left) in enumerate(places):
+        view[top : top + _SIDE, left : left + _SIDE] = turned[i % _TURNS]
+    heat = model.run(view[None, None])[HEAT][0, 0]
+    logits = []
+    for top, left in places[: len(places) // _TURNS * _TURNS]:
+        row, column = (top + _SIDE // 2) // 2, (left + _SIDE // 2) // 2
+        around = heat[row - _REACH : row + _REACH, column - _REACH : column + _REACH]
+        p = float(np.clip(around.max(), 1e-6, 1 - 1e-6))
+        logits.append(np.log(p / (1 - p)))
+    return float(1 / (1 + np.exp(-np.mean(logits))))
+
+
+def write(path: Path, predictions: Iterable[Prediction], threshold: float) -> int:
+    """Write one line each, the first with `threshold`; return how many."""
+    count = 0
+    with path.open("w") as file:
+        for prediction in predictions:
+            line = prediction.to_json()
+            if not count:
+                line["threshold"] = threshold
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def read(path: Path) -> list[Prediction]:
+    """Read what `write` wrote.
+
+    Raises
+    ------
+    ValueError  a line is not such a line; the message names it.
+    """
+    found = []
+    for number, text in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            rows = [
+                (c["probability"], c["x_px"], c["y_px"], c.get("diameter_mm") or np.nan)
+                for c in line.get("lesions", [])
+            ]
+            lesions = np.asarray(rows, dtype=np.float64).reshape(-1, 4)
+            found.append(
+                Prediction(line["dataset"], str(line["id"]), float(line["score"]), lesions)
+            )
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path}:{number}: not a prediction: {error!r}") from error
+    return found
