@@ -109,6 +109,8 @@ class EngineCard(_Frozen):
     accepted : images it was made for; ask with `accepts`.
     input : the tensor it takes.
     operating_points : thresholds.
+    calibration_shift : what was added to the calibrated logit of `lesion_probability` so that
+        `screen` is 0.5; taken away again it gives the frequency in the data it was fitted to.
     training_data, figures, prevalence, limits_of_use, licence : the honest part.
     sha256 : of model.onnx, hexadecimal, lower case.
     """
@@ -121,6 +123,7 @@ class EngineCard(_Frozen):
     accepted: Accepted
     input: InputSpec
     operating_points: OperatingPoints
+    calibration_shift: float = 0.0
     training_data: tuple[DataSource, ...]
     figures: tuple[Figure, ...]
     prevalence: Text

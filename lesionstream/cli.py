@@ -254,6 +254,24 @@ def engines_info(
     catalogue.info(name, as_json=as_json)
 
 
+@train_app.command("lesion")
+def train_lesion(
+    data: Annotated[Path, typer.Option(help="Folder with luna16-slices and luna16-patches.")],
+    out: Annotated[Path, typer.Option(help="The engine's folder.")] = Path("lesion"),
+    work: Annotated[Path, typer.Option(help="Runs lie here.")] = Path("lesion-runs"),
+    folds: Annotated[
+        str, typer.Option(help="Cross-validate on these LUNA16 folds.")
+    ] = "0,1,2,3,4,5,6,7,8,9",
+    seed: Annotated[int, typer.Option(help="Of weights and tiles.")] = 1,
+    workers: Annotated[int, typer.Option(help="Processes at a time, a thread each.")] = 2,
+) -> None:
+    """Train the lesion engine and cross-validate it. Goes on where an earlier run broke off."""
+    from training.lesion import train
+
+    chosen = [int(fold) for fold in folds.split(",")]
+    train(data, out, work, folds=chosen, seed=seed, workers=workers)
+
+
 @evaluate_app.command("lesion")
 def evaluate_lesion(
     data: Annotated[

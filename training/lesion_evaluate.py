@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from engines import Figure, load_engine
+from engines import EngineCard, Figure, load_engine
 from engines.loading import CATALOGUE, TRAINED_ON, load_model
 from engines.preprocess import HU_WINDOW
 from training.lesion_figures import halves_of, match_slices, patch_figures, slice_figures
@@ -83,7 +83,7 @@ def evaluate(
         count = write(predictions, found, card.operating_points.screen)
         console.print(f"{count} predictions in {predictions}")
     model.close()
-    evaluation = measure(sets, found, name, card.operating_points.screen)
+    evaluation = measure(sets, found, card)
     if evaluation is None:
         console.print("no labels here: nothing to measure")
         return 0
@@ -114,10 +114,9 @@ def _predicted(sets: Sets, name: str, threads: int) -> Iterator[Prediction]:
         engine.close()
 
 
-def measure(
-    sets: Sets, predictions: list[Prediction], name: str, threshold: float
-) -> Evaluation | None:
+def measure(sets: Sets, predictions: list[Prediction], card: EngineCard) -> Evaluation | None:
     """Compare predictions with labels; None where neither set has any."""
+    name, threshold = card.name, card.operating_points.screen
     figures: list[Figure] = []
     truths, slices, halves = [], [], None
     seen: set[str] = set()
@@ -134,7 +133,13 @@ def measure(
         slices = match_slices(truths, of_slices)
         halves = halves_of(truths, of_slices)
         with console.status("1,000 draws of patients"):
-            figures += slice_figures(slices, halves, threshold, on=f"{SLICES}, {_WHOLE}")
+            figures += slice_figures(
+                slices,
+                halves,
+                threshold,
+                on=f"{SLICES}, {_WHOLE}",
+                shift=card.calibration_shift,
+            )
     if not figures:
         return None
     return Evaluation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -55,9 +55,21 @@ def halves_of(truths: Sequence[Truth], predictions: Sequence[Prediction]) -> Hal
 
 
 def slice_figures(
-    slices: Sequence[Matched], halves: Halves, threshold: float, *, on: str, seed: int = 0
+    slices: Sequence[Matched],
+    halves: Halves,
+    threshold: float,
+    *,
+    on: str,
+    shift: float = 0.0,
+    seed: int = 0,
 ) -> list[Figure]:
-    """Measure detection a slice and decision a half-lung, with 95 % intervals by patient."""
+    """Measure detection a slice and decision a half-lung, with 95 % intervals by patient.
+
+    Parameters
+    ----------
+    threshold : `screen`.
+    shift : the card's `calibration_shift`, taken away before calibration is measured.
+    """
     nodules = sum(len(s.hits) for s in slices)
     patients = len({s.patient for s in slices})
     said = f"{nodules} nodules on {len(slices)} slices of {patients} patients"
@@ -73,15 +85,19 @@ def slice_figures(
             )
     measures["median error of the diameter, mm"] = _size_error
     drawn = _drawn(slices, seed)
-    figures = [
-        _figure(name, _interval(measure, slices, drawn), on, said)
-        for name, measure in measures.items()
-    ]
-    return figures + half_figures(halves, threshold, on=on, seed=seed)
+    figures = _figures(measures, slices, drawn, on, said)
+    return figures + half_figures(halves, threshold, on=on, shift=shift, seed=seed)
 
 
-def half_figures(halves: Halves, threshold: float, *, on: str, seed: int = 0) -> list[Figure]:
+def half_figures(
+    halves: Halves, threshold: float, *, on: str, shift: float = 0.0, seed: int = 0
+) -> list[Figure]:
     """Measure the decision "a nodule is in this lung" at `threshold`, and its calibration."""
+
+    def gap(h: Halves) -> float:
+        p = np.clip(h.scores, 1e-6, 1 - 1e-6)
+        return calibration_error(p / (p + (1 - p) * np.exp(shift)), h.labels)
+
     positive = int(halves.labels.sum())
     patients = len(set(halves.patients.tolist()))
     said = f"{positive} half-lungs with and {len(halves.labels) - positive} without a nodule"
@@ -89,7 +105,7 @@ def half_figures(halves: Halves, threshold: float, *, on: str, seed: int = 0) ->
         "half-lungs, AUC": lambda h: auc(h.scores, h.labels),
         "half-lungs, sensitivity at screen": lambda h: sensitivity(h.scores, h.labels, threshold),
         "half-lungs, specificity at screen": lambda h: specificity(h.scores, h.labels, threshold),
-        "half-lungs, expected calibration error": lambda h: calibration_error(h.scores, h.labels),
+        "half-lungs, expected calibration error": gap,
     }
     groups = _groups(halves.patients)
     rng = np.random.default_rng(seed)
@@ -97,10 +113,7 @@ def half_figures(halves: Halves, threshold: float, *, on: str, seed: int = 0) ->
     for _ in range(ROUNDS):
         rows = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
         drawn.append(Halves(halves.scores[rows], halves.labels[rows], halves.patients[rows]))
-    return [
-        _figure(name, _interval(measure, halves, drawn), on, f"{said}, {patients} patients")
-        for name, measure in measures.items()
-    ]
+    return _figures(measures, halves, drawn, on, f"{said}, {patients} patients")
 
 
 def patch_figures(
@@ -120,8 +133,8 @@ def patch_figures(
     ]
     said = f"{int(labels.sum())} nodules, {int((labels == 0).sum())} other candidates"
     everything = np.arange(len(scores))
-    interval = _interval(lambda chosen: auc(scores[chosen], labels[chosen]), everything, drawn)
-    return [_figure("patches, AUC", interval, on, said)]
+    measures = {"patches, AUC": lambda chosen: auc(scores[chosen], labels[chosen])}
+    return _figures(measures, everything, drawn, on, said)
 
 
 def calibration_error(
@@ -162,6 +175,14 @@ def _interval(measure: Callable[[T], float], whole: T, drawn: Sequence[T]) -> In
     return Interval(measure(whole), float(low), float(high))
 
 
-def _figure(name: str, interval: Interval, on: str, said: str) -> Figure:
-    value, low, high = (round(v, 4) for v in (interval.value, interval.low, interval.high))
-    return Figure(name=name, value=value, low=low, high=high, on=on, n=said)
+def _figures(
+    measures: Mapping[str, Callable[[T], float]], whole: T, drawn: Sequence[T], on: str, said: str
+) -> list[Figure]:
+    """Measure each; what cannot be measured here (no nodule of that size) is left out."""
+    figures = []
+    for name, measure in measures.items():
+        interval = _interval(measure, whole, drawn)
+        value, low, high = (round(v, 4) for v in (interval.value, interval.low, interval.high))
+        if np.isfinite(value):
+            figures.append(Figure(name=name, value=value, low=low, high=high, on=on, n=said))
+    return figures

@@ -1,7 +1,7 @@
 """Compare recipes of the lesion detector on two folds, with equal budgets.
 
-Run as ``python -m training.lesion_trials --data FOLDER --work FOLDER [NAME...]``. Every trial trains
-twice, without fold 3 and without fold 7, two processes at a time; trials that are done are not done
+Run as ``python -m training.lesion_trials --data FOLDER --work FOLDER [NAME...]``. Every trial
+trains twice, without fold 3 and without fold 7, two processes at a time; what is done is not done
 again. Prints the table of docs/lesion.md.
 """
 

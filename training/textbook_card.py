@@ -17,12 +17,12 @@ from training import evaluation
 
 SCREEN = 0.5  # by construction: the logit is shifted (training.textbook)
 
-_CT_CLASSES = (
+CT_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
     "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
     "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image Storage
 )
-_BODY_PARTS = ("CHEST", "THORAX", "LUNG", "WHOLEBODY", "WHOLE BODY")
+BODY_PARTS = ("CHEST", "THORAX", "LUNG", "WHOLEBODY", "WHOLE BODY")
 _SOURCES = (
     DataSource(
         name="LUNA16, axial slices through annotated nodules",
@@ -90,7 +90,7 @@ def write_card(folder: Path, outcome: Outcome, version: str = "0.1.0") -> Engine
         task="classify",
         simulated=False,
         description=_description(outcome),
-        accepted=Accepted(modalities=("CT",), sop_class_uids=_CT_CLASSES, body_parts=_BODY_PARTS),
+        accepted=Accepted(modalities=("CT",), sop_class_uids=CT_CLASSES, body_parts=BODY_PARTS),
         input=InputSpec(
             shape=(-1, 1, VIEW_SIZE, VIEW_SIZE), axes="NCHW", spacing_mm=None, hu_window=HU_WINDOW
         ),
