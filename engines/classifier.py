@@ -7,7 +7,7 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.card import EngineCard
+from engines.card import EngineCard, InputSpec
 from engines.errors import EngineFailed
 from engines.model import Model
 from engines.preprocess import prepare
@@ -19,8 +19,9 @@ class Classifier:
 
     Parameters
     ----------
-    card : its description; `card.input.shape` must be the model's, (batch, 1, 256, 256).
-    model : with one output (batch, 1) in [0, 1].
+    card : its description; `card.input` must be the model's: one square view of 1 or 3 (equal)
+        channels, channels first or last.
+    model : with one output (1, 1) in [0, 1], or (1, 2) of which the second is the lesion's.
 
     Raises
     ------
@@ -34,16 +35,20 @@ class Classifier:
             )
         if len(model.outputs) != 1:
             raise EngineFailed(f"model.onnx has outputs {model.outputs}; a classifier has one")
+        self._size = view_size(card.input)
         self.card = card
         self.backend, self.precision = model.backend, model.precision
         self._model = model
 
     def score(self, ct: CtSlice) -> Score:
         """Score one slice; see `engines.Engine.score`."""
+        spec = self.card.input
         began = time.perf_counter()
-        prepared = prepare(ct)
+        prepared = prepare(ct, size=self._size, hu_window=spec.hu_window)
         ready = time.perf_counter()
-        probability = max(view_probability(self._model, view.pixels) for view in prepared.views)
+        probability = max(
+            view_probability(self._model, view.pixels, spec) for view in prepared.views
+        )
         ended = time.perf_counter()
         return Score(
             lesion_probability=probability,
@@ -58,17 +63,39 @@ class Classifier:
         self._model.close()
 
 
-def view_probability(model: Model, pixels: NDArray[np.float32]) -> float:
-    """Answer with the probability, in [0, 1], of one (256, 256) float32 view in [0, 1].
+def view_size(spec: InputSpec) -> int:
+    """Return the side of a classifier's square view.
+
+    Raises
+    ------
+    EngineFailed  the input is no such view.
+    """
+    sizes = dict(zip(spec.axes, spec.shape, strict=True))
+    square = sizes.get("H", 0) == sizes.get("W", -1) and sizes["H"] >= 16
+    if spec.axes not in ("NCHW", "NHWC") or not square or sizes["C"] not in (1, 3):
+        raise EngineFailed(
+            f"a classifier takes one square view of 1 or 3 channels, NCHW or NHWC, not {spec.axes} "
+            f"{spec.shape}"
+        )
+    if sizes["N"] not in (1, -1):
+        raise EngineFailed(f"a classifier takes one view at a time, not {sizes['N']}")
+    return int(sizes["H"])
+
+
+def view_probability(model: Model, pixels: NDArray[np.float32], spec: InputSpec) -> float:
+    """Answer with the probability, in [0, 1], of one (S, S) float32 view in [0, 1].
 
     Raises
     ------
     EngineFailed  the runtime raised, or its answer is no probability.
     """
-    (answer,) = model.run(pixels[None, None]).values()
-    if answer.shape != (1, 1):
-        raise EngineFailed(f"the model answered with shape {answer.shape}, not (1, 1)")
-    probability = float(answer[0, 0])
+    channels = spec.shape[spec.axes.index("C")]
+    axis = 0 if spec.axes == "NCHW" else 2
+    view = np.repeat(np.expand_dims(pixels, axis), channels, axis)[None]
+    (answer,) = model.run(view).values()
+    if answer.shape not in ((1, 1), (1, 2)):
+        raise EngineFailed(f"the model answered with shape {answer.shape}, not (1, 1) or (1, 2)")
+    probability = float(answer[0, -1])
     if not 0.0 <= probability <= 1.0:  # false for NaN, too
         raise EngineFailed(f"the model answered {probability}, not a probability")
     return probability

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -29,30 +29,29 @@ _TASKS: dict[str, Callable[[EngineCard, Model], Engine]] = {
 }
 
 
-def list_engines(catalogue: Path | None = None) -> list[EngineCard]:
+def list_engines(*catalogues: Path) -> list[EngineCard]:
     """Read the cards of all engines, sorted by name; no model is loaded.
 
     Parameters
     ----------
-    catalogue : folder with one folder an engine; by default the one shipped with this package.
+    catalogues : folders with one folder an engine; by default the one shipped with this package.
 
     Raises
     ------
-    CatalogueError  the folder is missing, or one of its cards is missing or not valid.
+    CatalogueError  a folder is missing, or one of the cards is missing or not valid.
     """
-    root = _root(catalogue)
-    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "_")))
-    return [_read_card(folder) for folder in folders]
+    folders = _folders(catalogues or (CATALOGUE,))
+    return [_read_card(folders[name]) for name in sorted(folders)]
 
 
-def read_card(name: str, *, catalogue: Path | None = None) -> EngineCard:
+def read_card(name: str, *, catalogues: Sequence[Path] = (CATALOGUE,)) -> EngineCard:
     """Read one engine's card; its model is not loaded.
 
     Raises
     ------
     CatalogueError  no such engine, or its card is missing or not valid.
     """
-    return _read_card(_folder(name, _root(catalogue)))
+    return _read_card(find_engine(name, catalogues=catalogues))
 
 
 def load_engine(
@@ -60,7 +59,7 @@ def load_engine(
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int | None = None,
-    catalogue: Path | None = None,
+    catalogues: Sequence[Path] = (CATALOGUE,),
 ) -> Engine:
     """Load an engine, checked against its card; takes some tenths of a second.
 
@@ -70,7 +69,7 @@ def load_engine(
     device : "cpu" and, in this version, "auto" are ONNX Runtime on the CPU.
     threads : that one inference may use, >= 1; by default 1, since workers scale by processes
         and one thread answers with the same bits on every machine of a kind.
-    catalogue : as for `list_engines`.
+    catalogues : as for `list_engines`.
 
     Raises
     ------
@@ -82,7 +81,7 @@ def load_engine(
         raise ValueError(f"threads must be at least 1, not {threads}")
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
-    folder = _folder(name, _root(catalogue))
+    folder = find_engine(name, catalogues=catalogues)
     card = _read_card(folder)
     if device == "cuda":
         raise EngineError(
@@ -100,7 +99,7 @@ def load_engine(
 
 
 def load_model(
-    name: str, *, threads: int = 1, catalogue: Path | None = None
+    name: str, *, threads: int = 1, catalogues: Sequence[Path] = (CATALOGUE,)
 ) -> tuple[EngineCard, Model]:
     """Load an engine's network alone, for those who make its input themselves.
 
@@ -109,7 +108,7 @@ def load_model(
     CatalogueError  as `load_engine`.
     EngineFailed    ONNX Runtime cannot load it.
     """
-    folder = _folder(name, _root(catalogue))
+    folder = find_engine(name, catalogues=catalogues)
     card = _read_card(folder)
     return card, _onnx(_checked_model(folder, card), threads)
 
@@ -120,21 +119,31 @@ def _onnx(path: Path, threads: int) -> Model:
     return OnnxModel(path, threads=threads)
 
 
-def _root(catalogue: Path | None) -> Path:
-    root = CATALOGUE if catalogue is None else catalogue
-    if not root.is_dir():
-        raise CatalogueError(f"{root}: no such folder. Install the package again.")
-    return root
+def find_engine(name: str, *, catalogues: Sequence[Path] = (CATALOGUE,)) -> Path:
+    """Return the folder of an engine; a name never leaves the catalogues.
+
+    Raises
+    ------
+    CatalogueError  no such engine.
+    """
+    folders = _folders(catalogues)
+    if name not in folders:
+        places = ", ".join(str(catalogue) for catalogue in catalogues)
+        known = ", ".join(sorted(folders)) or "none is installed"
+        raise CatalogueError(f"{places}: no engine {name!r}. Use one of: {known}.")
+    return folders[name]
 
 
-def _folder(name: str, root: Path) -> Path:
-    """Folder of an engine; a name never leaves the catalogue."""
-    known = sorted(p.name for p in root.iterdir() if (p / _CARD).is_file())
-    if name not in known:
-        raise CatalogueError(
-            f"{root}: no engine {name!r}. Use one of: {', '.join(known) or 'none is installed'}."
-        )
-    return root / name
+def _folders(catalogues: Sequence[Path]) -> dict[str, Path]:
+    """Folders by name; of two engines with one name that of the first catalogue."""
+    found: dict[str, Path] = {}
+    for catalogue in catalogues:
+        if not catalogue.is_dir():
+            raise CatalogueError(f"{catalogue}: no such folder. Install the package again.")
+        for folder in catalogue.iterdir():
+            if folder.is_dir() and not folder.name.startswith((".", "_")):
+                found.setdefault(folder.name, folder)
+    return found
 
 
 def _read_card(folder: Path) -> EngineCard:

@@ -30,9 +30,9 @@ class View:
 
     Attributes
     ----------
-    pixels : (256, 256) float32 in [0, 1], HU -1000..400; 0 outside the lung.
+    pixels : (S, S) float32 in [0, 1], the HU window; 0 outside the lung. S is 256 by default.
     x_mm, y_mm : column and row, on the slice's 1 mm grid, of the view's upper left corner.
-    side_mm : length of the view's side; one pixel of it is ``side_mm / 256`` mm.
+    side_mm : length of the view's side; one pixel of it is ``side_mm / S`` mm.
     """
 
     pixels: NDArray[np.float32]
@@ -102,15 +102,23 @@ def find_lungs_in(ct: CtSlice) -> Found:
     return Found(grid, lungs, quality)
 
 
-def prepare(ct: CtSlice) -> Views:
+def prepare(
+    ct: CtSlice, *, size: int = VIEW_SIZE, hu_window: tuple[float, float] = HU_WINDOW
+) -> Views:
     """Cut the lungs out of a slice, each brought to a classifier's shape.
+
+    Parameters
+    ----------
+    size : side of the views, pixels.
+    hu_window : (low, high) HU that become 0 and 1.
 
     Raises
     ------
     NotScorable  see `find_lungs_in`.
     """
     found = find_lungs_in(ct)
-    views = tuple(lung_view(found.grid, mask) for mask in found.lungs.masks)
+    masks = found.lungs.masks
+    views = tuple(lung_view(found.grid, mask, size=size, hu_window=hu_window) for mask in masks)
     return Views(views, found.quality)
 
 
@@ -127,8 +135,14 @@ def to_grid(hu: NDArray[np.float32], pixel_spacing_mm: tuple[float, float]) -> N
     return np.asarray(cv2.resize(hu, (width, height), interpolation=method), dtype=np.float32)
 
 
-def lung_view(grid: NDArray[np.float32], mask: Mask) -> View:
-    """Cut one lung from a 1 mm grid: floor outside, square, 256 x 256, HU window to 0..1.
+def lung_view(
+    grid: NDArray[np.float32],
+    mask: Mask,
+    *,
+    size: int = VIEW_SIZE,
+    hu_window: tuple[float, float] = HU_WINDOW,
+) -> View:
+    """Cut one lung from a 1 mm grid: floor outside, square, HU window to 0..1.
 
     Parameters
     ----------
@@ -138,13 +152,13 @@ def lung_view(grid: NDArray[np.float32], mask: Mask) -> View:
     x, y, width, height = cv2.boundingRect(mask)
     side = max(width + 2 * _VIEW_MARGIN_MM, height + 2 * _VIEW_MARGIN_MM, _LEAST_VIEW_MM)
     left, top = x - (side - width) // 2, y - (side - height) // 2
-    low, high = HU_WINDOW
+    low, high = hu_window
     box = (slice(y, y + height), slice(x, x + width))
     scaled = (np.clip(grid[box], low, high) - low) / (high - low)
     square = np.zeros((side, side), dtype=np.float32)
     square[y - top : y - top + height, x - left : x - left + width] = scaled * mask[box]
-    method = cv2.INTER_AREA if side > VIEW_SIZE else cv2.INTER_LINEAR
-    pixels = cv2.resize(square, (VIEW_SIZE, VIEW_SIZE), interpolation=method)
+    method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    pixels = cv2.resize(square, (size, size), interpolation=method)
     return View(np.asarray(pixels, dtype=np.float32), left, top, side)
 
 

@@ -25,7 +25,9 @@ topics_app = typer.Typer(no_args_is_help=True, help="The topics on Kafka: create
 letters_app = typer.Typer(
     no_args_is_help=True, help="Frames that could not be used: list, show, replay."
 )
-engines_app = typer.Typer(no_args_is_help=True, help="The engines of the catalogue: list, info.")
+engines_app = typer.Typer(
+    no_args_is_help=True, help="The catalogue: list, info, add, promote, rollback, bench."
+)
 train_app = typer.Typer(no_args_is_help=True, help="Train an engine; needs the `train` extra.")
 evaluate_app = typer.Typer(no_args_is_help=True, help="Measure an engine on labelled images.")
 app.add_typer(engines_app, name="engines")
@@ -252,6 +254,53 @@ def engines_info(
     from lesionstream import catalogue
 
     catalogue.info(name, as_json=as_json)
+
+
+@engines_app.command("add")
+def engines_add(
+    file: Annotated[Path, typer.Argument(help="ONNX file.", show_default=False)],
+    name: Annotated[str | None, typer.Option(help="Default: the file's name.")] = None,
+    window: Annotated[tuple[float, float], typer.Option(help="HU that become 0 and 1.")] = (
+        -1000.0,
+        400.0,
+    ),
+    screen: Annotated[float, typer.Option(help="A frame is positive at or above it.")] = 0.5,
+    alarm: Annotated[float, typer.Option(help="Few false alarms at or above it.")] = 0.5,
+) -> None:
+    """Bring your own model: a classifier of lungs, or a detector (docs/lesion.md)."""
+    from lesionstream import catalogue
+
+    catalogue.add(file, name=name, window=window, screen=screen, alarm=alarm)
+
+
+@engines_app.command("promote")
+def engines_promote(
+    name: Annotated[str, typer.Argument(help="Engine of the catalogue.")],
+) -> None:
+    """Put an engine in use, after it has been loaded once."""
+    from lesionstream import catalogue
+
+    catalogue.promote(name)
+
+
+@engines_app.command("rollback")
+def engines_rollback() -> None:
+    """Put the engine in use again that was before the last promotion."""
+    from lesionstream import catalogue
+
+    catalogue.rollback()
+
+
+@engines_app.command("bench")
+def engines_bench(
+    name: Annotated[str | None, typer.Argument(help="Default: the one in use.")] = None,
+    seconds: Annotated[float, typer.Option(help="For each number of threads.")] = 3.0,
+    as_json: Json = False,
+) -> None:
+    """Measure an engine on this machine: frames a second, lung cut, inference."""
+    from lesionstream import catalogue
+
+    catalogue.bench(name, seconds=seconds, as_json=as_json)
 
 
 @train_app.command("lesion")

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from engines import EngineError, load_engine
 from identity.pseudonyms import KeyFileError, load_or_make_key
-from lesionstream import endpoints
+from lesionstream import catalogue, endpoints
 from lesionstream.console import out
 from lesionstream.settings import SettingsError, settings
 from wire import topic_admin
@@ -84,7 +84,9 @@ def _key() -> list[Check]:
 
 
 def _engine() -> list[Check]:
-    engine = load_engine(settings().engine, device=settings().device)
+    engine = load_engine(
+        catalogue.engine_in_use(), device=settings().device, catalogues=catalogue.catalogues()
+    )
     found = f"{engine.card.name} {engine.card.version} on {engine.backend}, {engine.precision}"
     engine.close()
     return [Check("engine", found)]

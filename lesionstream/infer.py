@@ -12,6 +12,7 @@ from rich.table import Table
 
 from engines import load_engine
 from identity.pseudonyms import load_or_make_key
+from lesionstream import catalogue
 from lesionstream.console import out, print_json, progress_bar, say
 from lesionstream.settings import SettingsError, settings
 from producers.prepare import prepare_source
@@ -31,9 +32,10 @@ def infer(paths: Sequence[Path], *, engine: str | None, device: str | None, json
     wanted = settings()
     key = load_or_make_key(wanted.pseudonym_key_file)
     loaded = load_engine(
-        engine or wanted.engine,
+        engine or catalogue.engine_in_use(),
         device=device or wanted.device,  # type: ignore[arg-type]
         threads=wanted.engine_threads,
+        catalogues=catalogue.catalogues(),
     )
     scorer = Scorer(loaded, decode=decode_frame, now_ms=lambda: time.monotonic() * 1000)
     sources = find(paths)

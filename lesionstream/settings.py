@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         None, description="key of the pseudonyms; default: pseudonym.key in the state folder"
     )
-    engine: str = Field("textbook-256", description="engine that scores")
+    engine: str | None = Field(
+        None, description="engine that scores; default: the one promoted, else the shipped one"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs")
     engine_threads: int | None = Field(None, ge=1, description="CPU threads of the engine")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -2,8 +2,8 @@
 
 import structlog
 
-from engines import load_engine
-from lesionstream import endpoints
+from engines import Engine, load_engine
+from lesionstream import catalogue, endpoints
 from lesionstream.console import set_up_logging
 from lesionstream.settings import settings
 from stream import faust_app
@@ -17,12 +17,18 @@ def run(name: str) -> None:
     level = set_up_logging(wanted.log_level)
     kafka = endpoints.kafka()
     if name == "scoring":
-        engine = load_engine(wanted.engine, device=wanted.device, threads=wanted.engine_threads)
+        engine = _load(catalogue.engine_in_use())
         faust_app.wait_for_topics(kafka, wanted.names)
         from stream.scoring_worker import scoring_app
 
         log.info("scoring", engine=engine.card.name, backend=engine.backend, kafka=kafka)
-        app = scoring_app(kafka, names=wanted.names, engine=engine, folder=wanted.home / "faust")
+        app = scoring_app(
+            kafka,
+            names=wanted.names,
+            engine=engine,
+            folder=wanted.home / "faust",
+            promoted=_Promotions(engine.card.name).newer,
+        )
     else:
         redis = endpoints.redis()
         faust_app.wait_for_topics(kafka, wanted.names)
@@ -31,3 +37,31 @@ def run(name: str) -> None:
         log.info("patients", kafka=kafka)
         app = patients_app(kafka, names=wanted.names, redis_url=redis, folder=wanted.home / "faust")
     faust_app.run(app, log_level=level)
+
+
+def _load(name: str) -> Engine:
+    wanted = settings()
+    return load_engine(
+        name,
+        device=wanted.device,
+        threads=wanted.engine_threads,
+        catalogues=catalogue.catalogues(),
+    )
+
+
+class _Promotions:
+    """Tells when another engine was promoted than the one in use."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def newer(self) -> Engine | None:
+        """Return the promoted engine, loaded, or None where nothing changed.
+
+        A name that cannot be loaded is tried once, not every two seconds.
+        """
+        name = catalogue.engine_in_use()
+        if name == self._name:
+            return None
+        self._name = name
+        return _load(name)

@@ -6,7 +6,7 @@ broker; until then another worker may score it again, and gives it the same ids.
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ import faust
 import structlog
 from faust.types import EventT, StreamT
 
-from engines import Engine
+from engines import Engine, EngineError
 from stream.faust_app import (
     Outgoing,
     acknowledge,
@@ -39,14 +39,31 @@ BATCH = 16
 WITHIN_S = 0.02
 
 
-def scoring_app(bootstrap: str, *, names: Names, engine: Engine, folder: Path) -> faust.App:
-    """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it."""
+FOLLOW_S = 2.0
+"""How often a worker asks whether another engine was promoted."""
+
+
+def scoring_app(
+    bootstrap: str,
+    *,
+    names: Names,
+    engine: Engine,
+    folder: Path,
+    promoted: Callable[[], Engine | None] = lambda: None,
+) -> faust.App:
+    """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it.
+
+    Parameters
+    ----------
+    promoted : asked every two seconds: the engine to go on with, loaded, or None for no change.
+    """
     app = make_app(bootstrap, names.group("scoring"), folder)
     frames = raw_topic(app, names, FRAMES)
     pool = DecodePool(decode_message)
     pool.warm_up()
     worker = ScoringWorker(
-        Scorer(engine, decode=_in_child(pool), now_ms=lambda: time.monotonic() * 1000),
+        engine,
+        decode=_in_child(pool),
         results=raw_topic(app, names, RESULTS),
         dead_letters=raw_topic(app, names, DEAD_LETTERS),
     )
@@ -56,6 +73,10 @@ def scoring_app(bootstrap: str, *, names: Names, engine: Engine, folder: Path) -
         async for events in batches(stream, BATCH, WITHIN_S):
             await worker.answer(events)
 
+    @app.timer(interval=FOLLOW_S)  # type: ignore[untyped-decorator]
+    async def follow() -> None:
+        await worker.follow(promoted)
+
     return app
 
 
@@ -63,9 +84,15 @@ class ScoringWorker:
     """Answer batches of events. Inference runs in one thread of its own, off the event loop."""
 
     def __init__(
-        self, scorer: Scorer, *, results: faust.TopicT, dead_letters: faust.TopicT
+        self,
+        engine: Engine,
+        *,
+        decode: Decoder,
+        results: faust.TopicT,
+        dead_letters: faust.TopicT,
     ) -> None:
-        self._scorer = scorer
+        self._decode = decode
+        self._use(engine)
         self._results = results
         self._dead_letters = dead_letters
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -84,6 +111,27 @@ class ScoringWorker:
         for confirmation in confirmations:
             await confirmation
         acknowledge(events)
+
+    async def follow(self, promoted: Callable[[], Engine | None]) -> None:
+        """Go on with another engine where `promoted` has one; no frame is left out or scored twice.
+
+        An engine that cannot be loaded changes nothing: frames go on being scored by the old one.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            engine = await loop.run_in_executor(None, promoted)
+        except EngineError as error:
+            log.error("the promoted engine cannot be used", why=str(error))
+            return
+        if engine is not None:
+            before = self._engine
+            self._use(engine)
+            self._thread.submit(before.close)  # after what it is scoring now
+            log.info("engine", now=engine.card.name, before=before.card.name)
+
+    def _use(self, engine: Engine) -> None:
+        self._engine = engine
+        self._scorer = Scorer(engine, decode=self._decode, now_ms=lambda: time.monotonic() * 1000)
 
     def _outgoing(self, outcome: Outcome, message: Message) -> list[Outgoing]:
         finding = outcome.finding

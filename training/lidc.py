@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def score(data: Path, folder: Path) -> tuple[EngineCard, list[Frame]]:
     """Score every slice listed in slices.csv with the engine in `folder`."""
-    engine = load_engine(folder.name, device="cpu", catalogue=folder.parent)
+    engine = load_engine(folder.name, device="cpu", catalogues=[folder.parent])
     with (data / "slices.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     frames = [

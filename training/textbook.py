@@ -24,7 +24,7 @@ from rich.progress import Progress, track
 
 from training import evaluation
 from training.luna import HalfLung, half_lungs, read_slices
-from training.textbook_card import Outcome, Split, write_card
+from training.textbook_card import INPUT, Outcome, Split, write_card
 from training.textbook_export import export
 from training.tiles import draw
 
@@ -169,7 +169,7 @@ def _scored(model: Path, halves: list[HalfLung]) -> Split:
 
     onnx = OnnxModel(model, threads=2)
     scores: NDArray[np.float64] = np.asarray(
-        [view_probability(onnx, half.view.pixels) for half in halves]
+        [view_probability(onnx, half.view.pixels, INPUT) for half in halves]
     )
     patients = np.asarray([half.source.patient for half in halves])
     return Split(scores, _labels(halves), patients)

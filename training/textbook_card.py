@@ -15,6 +15,9 @@ from engines.card import Accepted, DataSource, EngineCard, Figure, InputSpec, Op
 from engines.preprocess import HU_WINDOW, VIEW_SIZE
 from training import evaluation
 
+INPUT = InputSpec(
+    shape=(-1, 1, VIEW_SIZE, VIEW_SIZE), axes="NCHW", spacing_mm=None, hu_window=HU_WINDOW
+)
 SCREEN = 0.5  # by construction: the logit is shifted (training.textbook)
 
 CT_CLASSES = (
@@ -91,9 +94,7 @@ def write_card(folder: Path, outcome: Outcome, version: str = "0.1.0") -> Engine
         simulated=False,
         description=_description(outcome),
         accepted=Accepted(modalities=("CT",), sop_class_uids=CT_CLASSES, body_parts=BODY_PARTS),
-        input=InputSpec(
-            shape=(-1, 1, VIEW_SIZE, VIEW_SIZE), axes="NCHW", spacing_mm=None, hu_window=HU_WINDOW
-        ),
+        input=INPUT,
         operating_points=OperatingPoints(screen=SCREEN, alarm=alarm),
         training_data=_SOURCES,
         figures=(

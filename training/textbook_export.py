@@ -72,12 +72,13 @@ def _check(path: Path, probability: Any) -> None:
     """Compare the file with what it was made from, on noise."""
     from engines.classifier import view_probability
     from engines.onnx_runtime import OnnxModel
+    from training.textbook_card import INPUT
 
     rng = np.random.default_rng(0)
     onnx = OnnxModel(path, threads=1)
     for level in (0.2, 0.5, 1.0):
         view = (rng.random((256, 256)) * level).astype(np.float32)
         want = float(np.asarray(probability(view[None, ..., None]))[0, 0])
-        answer = view_probability(onnx, view)
+        answer = view_probability(onnx, view, INPUT)
         if abs(answer - want) > _AGREEMENT:
             raise EngineFailed(f"{path}: {answer} where Keras says {want}")

@@ -104,14 +104,14 @@ def test_altered_model_is_not_loaded(catalogue):
     with (catalogue / DEFAULT_ENGINE / "model.onnx").open("ab") as file:
         file.write(b"x")
     with pytest.raises(CatalogueError, match=r"model\.onnx: sha256 is .*restore"):
-        load_engine(DEFAULT_ENGINE, catalogue=catalogue)
+        load_engine(DEFAULT_ENGINE, catalogues=[catalogue])
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "engine.json"])
 def test_missing_file_is_named(catalogue, name):
     (catalogue / DEFAULT_ENGINE / name).unlink()
     with pytest.raises(CatalogueError):
-        load_engine(DEFAULT_ENGINE, catalogue=catalogue)
+        load_engine(DEFAULT_ENGINE, catalogues=[catalogue])
 
 
 def test_model_that_is_no_onnx_is_a_catalogue_error(catalogue):
@@ -120,7 +120,7 @@ def test_model_that_is_no_onnx_is_a_catalogue_error(catalogue):
     (catalogue / DEFAULT_ENGINE / "model.onnx").write_bytes(b"nothing")
     _edit(catalogue, sha256=hashlib.sha256(b"nothing").hexdigest())
     with pytest.raises(CatalogueError, match="cannot load"):
-        load_engine(DEFAULT_ENGINE, catalogue=catalogue)
+        load_engine(DEFAULT_ENGINE, catalogues=[catalogue])
 
 
 @pytest.mark.parametrize("name", ["unknown", "../catalogue", "", ".", "/etc"])
