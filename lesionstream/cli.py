@@ -26,7 +26,7 @@ letters_app = typer.Typer(
     no_args_is_help=True, help="Frames that could not be used: list, show, replay."
 )
 engines_app = typer.Typer(
-    no_args_is_help=True, help="The catalogue: list, info, add, promote, rollback, bench."
+    no_args_is_help=True, help="The catalogue: list, info, add, promote, rollback, compare, bench."
 )
 train_app = typer.Typer(no_args_is_help=True, help="Train an engine; needs the `train` extra.")
 evaluate_app = typer.Typer(no_args_is_help=True, help="Measure an engine on labelled images.")
@@ -104,11 +104,19 @@ def down() -> None:
 
 
 @app.command()
-def worker(name: Annotated[WorkerName, typer.Argument(help="scoring or patients")]) -> None:
+def worker(
+    name: Annotated[WorkerName, typer.Argument(help="scoring or patients")],
+    shadow: Annotated[
+        str | None,
+        typer.Option(help="scoring: this engine looks at every frame, too, and decides nothing."),
+    ] = None,
+) -> None:
     """Run a worker until it is told to stop; start as many as you like."""
     from lesionstream import workers
 
-    workers.run(name.value)
+    if shadow is not None and name is not WorkerName.SCORING:
+        fail("--shadow is for worker scoring.")
+    workers.run(name.value, shadow=shadow)
 
 
 @app.command()
@@ -289,6 +297,14 @@ def engines_rollback() -> None:
     from lesionstream import catalogue
 
     catalogue.rollback()
+
+
+@engines_app.command("compare")
+def engines_compare(jsonl: Jsonl = False) -> None:
+    """Show what shadow engines said beside the active one: counts, and every disagreement."""
+    from lesionstream import comparing
+
+    comparing.compare(jsonl=jsonl)
 
 
 @engines_app.command("bench")

@@ -11,8 +11,13 @@ from stream import faust_app
 log = structlog.get_logger(__name__)
 
 
-def run(name: str) -> None:
-    """Run a worker until SIGTERM; waits for broker and topics first."""
+def run(name: str, *, shadow: str | None = None) -> None:
+    """Run a worker until SIGTERM; waits for broker and topics first.
+
+    Parameters
+    ----------
+    shadow : for `scoring`: an engine that looks at every frame, too, and decides nothing.
+    """
     wanted = settings()
     level = set_up_logging(wanted.log_level)
     kafka = endpoints.kafka()
@@ -26,6 +31,7 @@ def run(name: str) -> None:
             kafka,
             names=wanted.names,
             engine=engine,
+            shadow=None if shadow is None else _load(shadow),
             folder=wanted.home / "faust",
             promoted=_Promotions(engine.card.name).newer,
         )

@@ -25,11 +25,12 @@ from stream.faust_app import (
     raw_topic,
     start_send,
 )
-from stream.scoring import Decoder, Message, Outcome, Scorer
+from stream.scoring import Decoder, Message, Outcome, Scorer, key_of
+from stream.shadow import compare
 from wire.decode_pool import DecodePool
 from wire.envelope import Envelope
 from wire.frame import Frame, decode_message
-from wire.records import FrameAddress
+from wire.records import Finding, FrameAddress
 from wire.topics import DEAD_LETTERS, FRAMES, RESULTS, Names
 
 log = structlog.get_logger(__name__)
@@ -49,12 +50,14 @@ def scoring_app(
     names: Names,
     engine: Engine,
     folder: Path,
+    shadow: Engine | None = None,
     promoted: Callable[[], Engine | None] = lambda: None,
 ) -> faust.App:
     """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it.
 
     Parameters
     ----------
+    shadow : scores every frame, too; compared, never believed.
     promoted : asked every two seconds: the engine to go on with, loaded, or None for no change.
     """
     app = make_app(bootstrap, names.group("scoring"), folder)
@@ -63,6 +66,7 @@ def scoring_app(
     pool.warm_up()
     worker = ScoringWorker(
         engine,
+        shadow=shadow,
         decode=_in_child(pool),
         results=raw_topic(app, names, RESULTS),
         dead_letters=raw_topic(app, names, DEAD_LETTERS),
@@ -90,8 +94,11 @@ class ScoringWorker:
         decode: Decoder,
         results: faust.TopicT,
         dead_letters: faust.TopicT,
+        shadow: Engine | None = None,
     ) -> None:
         self._decode = decode
+        self._shadow = shadow
+        self._shadow_scorer = None if shadow is None else self._scorer_of(shadow)
         self._use(engine)
         self._results = results
         self._dead_letters = dead_letters
@@ -103,10 +110,17 @@ class ScoringWorker:
         confirmations: list[Awaitable[object]] = []
         for event in events:
             message = message_of(event)
+            screen = self._engine.card.operating_points.screen
             outcome = await loop.run_in_executor(
                 self._thread, self._scorer.answer, message, datetime.now(UTC)
             )
             for outgoing in self._outgoing(outcome, message):
+                confirmations.append(await start_send(outgoing))
+            if self._shadow_scorer is not None:
+                second = await loop.run_in_executor(
+                    self._thread, self._shadow_scorer.answer, message, datetime.now(UTC)
+                )
+                outgoing = self._compared(outcome.finding, second.finding, screen)
                 confirmations.append(await start_send(outgoing))
         for confirmation in confirmations:
             await confirmation
@@ -131,7 +145,24 @@ class ScoringWorker:
 
     def _use(self, engine: Engine) -> None:
         self._engine = engine
-        self._scorer = Scorer(engine, decode=self._decode, now_ms=lambda: time.monotonic() * 1000)
+        self._scorer = self._scorer_of(engine)
+
+    def _scorer_of(self, engine: Engine) -> Scorer:
+        return Scorer(engine, decode=self._decode, now_ms=lambda: time.monotonic() * 1000)
+
+    def _compared(self, active: Finding, shadow: Finding, screen: float) -> Outgoing:
+        """Return the comparison of a frame's two findings; both scored the same message."""
+        assert self._shadow is not None  # noqa: S101 -- asked only where there is one
+        comparison = compare(
+            active,
+            shadow,
+            active_screen=screen,
+            shadow_screen=self._shadow.card.operating_points.screen,
+        )
+        envelope = Envelope(
+            kind=comparison.kind, id=str(comparison.id), source=SOURCE, time=datetime.now(UTC)
+        )
+        return Outgoing(self._results, key_of(active), comparison.to_json(), envelope.headers())
 
     def _outgoing(self, outcome: Outcome, message: Message) -> list[Outgoing]:
         finding = outcome.finding

@@ -135,6 +135,32 @@ class Finding(Record):
         return self
 
 
+class Opinion(Record):
+    """What one engine said of a frame."""
+
+    engine: EngineUsed
+    status: Literal["scored", "not-scored"]
+    reason: Reason | None
+    lesion_probability: Probability | None
+    positive: bool = Field(description="lesion_probability >= `screen` of this engine")
+
+
+class Comparison(Record):
+    """A shadow engine's opinion beside the active one's. It decides nothing, nobody is alarmed."""
+
+    kind: ClassVar[str] = "comparison"
+
+    id: UUID
+    frame_id: UUID
+    patient_id: str | None = Field(alias="PatientID", description="pseudonym")
+    series_instance_uid: str | None = Field(alias="SeriesInstanceUID")
+    sop_instance_uid: str | None = Field(alias="SOPInstanceUID")
+    frame_number: int | None = Field(alias="FrameNumber", ge=1)
+    active: Opinion
+    shadow: Opinion
+    disagree: bool = Field(description="one says positive, the other does not")
+
+
 class Recommendation(Record):
     """A treatment adjustment to consider. Decision support: a clinician signs or rejects it."""
 
@@ -272,5 +298,12 @@ class Patient(Record):
         return cls(patient_id=patient_id, version=Version(log=log))
 
 
-RECORDS: tuple[type[Record], ...] = (Finding, Recommendation, Alert, Action, Patient)
+RECORDS: tuple[type[Record], ...] = (
+    Finding,
+    Comparison,
+    Recommendation,
+    Alert,
+    Action,
+    Patient,
+)
 """Every JSON record that stands on a topic, by kind."""

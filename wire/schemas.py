@@ -16,7 +16,7 @@ VERSION = "1.0.0"
 
 _MESSAGES = {
     FRAMES: ("frame",),
-    RESULTS: ("finding", "recommendation"),
+    RESULTS: ("finding", "comparison", "recommendation"),
     ACTIONS: ("action",),
     ALERTS: ("alert",),
     DEAD_LETTERS: ("dead-letter",),
