@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from engines.loading import CATALOGUE, find_engine, read_card
 from lesionstream.console import out, print_json, say
 from lesionstream.settings import settings
 
-_SUFFIXES = (".onnx",)
+_KERAS = (".keras", ".h5")
+_SUFFIXES = (".onnx", *_KERAS)
 
 
 def catalogues() -> list[Path]:
@@ -106,7 +108,7 @@ def _say_changed(before: str) -> None:
 def add(
     path: Path, *, name: str | None, window: tuple[float, float], screen: float, alarm: float
 ) -> None:
-    """Add a model to the own catalogue."""
+    """Add a model to the own catalogue; a Keras file is converted to ONNX first."""
     if path.suffix not in _SUFFIXES:
         raise EngineError(f"{path}: not a file of {', '.join(_SUFFIXES)}.")
     if not path.is_file():
@@ -115,7 +117,14 @@ def add(
     if chosen in {card.name for card in list_engines(*catalogues())}:
         raise EngineError(f"an engine {chosen!r} is there already. Choose another --name.")
     told = Told(chosen, path.name, window, screen, alarm)
-    card = add_onnx(path, told, own_catalogue())
+    with TemporaryDirectory() as folder:
+        model = path
+        if path.suffix in _KERAS:
+            from training.keras_import import convert  # needs the `train` extra
+
+            model = Path(folder) / f"{path.stem}.onnx"
+            convert(path, model)
+        card = add_onnx(model, told, own_catalogue())
     say(f"added {card.name} ({card.task}, input {card.input.axes} {card.input.shape}).")
     say(f"Next: lesionstream evaluate lesion --engine {card.name} --data DIR; engines promote.")
 

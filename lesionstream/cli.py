@@ -266,7 +266,7 @@ def engines_info(
 
 @engines_app.command("add")
 def engines_add(
-    file: Annotated[Path, typer.Argument(help="ONNX file.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="ONNX, .keras or .h5 file.", show_default=False)],
     name: Annotated[str | None, typer.Option(help="Default: the file's name.")] = None,
     window: Annotated[tuple[float, float], typer.Option(help="HU that become 0 and 1.")] = (
         -1000.0,
