@@ -16,7 +16,7 @@ from engines.errors import CatalogueError, EngineError, EngineFailed
 from engines.model import Model
 from engines.protocol import Engine
 
-DEFAULT_ENGINE = "textbook-256"
+DEFAULT_ENGINE = "lesion"
 CATALOGUE = Path(__file__).parent / "catalogue"
 
 TRAINED_ON = "patients.txt"

@@ -100,13 +100,16 @@ def platt(scores: Scores, labels: Labels, *, steps: int = 50) -> tuple[float, fl
     Returns
     -------
     (a, b)
-        A ridge of 1e-3 keeps them finite when the classes are apart.
+        A ridge of 1e-3 keeps them finite when the classes are apart; no step of Newton's is
+        longer than 2, which keeps it from running away.
     """
-    x = np.column_stack((scores, np.ones_like(scores)))
-    weights = np.array([1.0, 0.0])
+    centre, spread = float(np.mean(scores)), float(np.std(scores)) or 1.0
+    x = np.column_stack(((scores - centre) / spread, np.ones_like(scores)))
+    weights = np.zeros(2)
     for _ in range(steps):
         p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
         gradient = x.T @ (p - labels) + 1e-3 * weights
         hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(2)
-        weights = weights - np.linalg.solve(hessian, gradient)
-    return float(weights[0]), float(weights[1])
+        step = np.linalg.solve(hessian, gradient)
+        weights = weights - step * min(1.0, 2.0 / float(np.abs(step).max() or 1.0))
+    return float(weights[0] / spread), float(weights[1] - weights[0] * centre / spread)

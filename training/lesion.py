@@ -19,11 +19,12 @@ from engines.loading import TRAINED_ON
 from training.evaluation import platt, sensitivity, specificity
 from training.froc import threshold_at
 from training.jobs import run
-from training.lesion_card import Outcome, write_card
+from training.lesion_card import SCREEN, Outcome, write_card
 from training.lesion_export import Calibration, export
 from training.lesion_figures import Halves, halves_of, match_slices, slice_figures
 from training.lesion_fit import Recipe
 from training.lesion_job import LOSSES, MODEL, PREDICTIONS, RAW_SHIFT, Job
+from training.lesion_scores import SCORES, read_scores, write_scores
 from training.lesion_trials import read_truths
 from training.lesion_truth import Truth
 from training.luna import read_slices
@@ -68,7 +69,8 @@ def train(
     Parameters
     ----------
     data : holds luna16-slices and luna16-patches.
-    out : the engine's folder; model.onnx, engine.json and patients.txt are made anew.
+    out : the engine's folder; model.onnx, engine.json, scores.json and
+        patients.txt are made anew.
     work : runs lie here; one that is finished is not made again, one that broke off goes on.
     folds : LUNA16 subsets to cross-validate on; the operating points come from these.
     workers : processes at a time, a thread each.
@@ -92,8 +94,10 @@ def train(
     calibrated = [_calibrated(p, points.calibration) for p in raw]
     matched, halves = match_slices(truths, calibrated), halves_of(truths, calibrated)
     on = f"LUNA16 slices, patients of folds {', '.join(map(str, folds))} never seen in training"
-    figures = slice_figures(matched, halves, 0.5, on=on, shift=points.shift)
     out.mkdir(parents=True, exist_ok=True)
+    write_scores(out / SCORES, matched, halves)
+    matched, halves = read_scores(out / SCORES)  # rounded: the card is what the file says
+    figures = slice_figures(matched, halves, SCREEN, on=on, shift=points.shift)
     _export(final, points.calibration, out / "model.onnx", recipe.flips)
     patients = sorted({s.patient for s in read_slices(slices)})
     (out / TRAINED_ON).write_text("".join(f"{name}\n" for name in patients))
@@ -124,7 +128,7 @@ def choose(truths: Sequence[Truth], raw: Sequence[Prediction]) -> Points:
     calibration = Calibration(scale, RAW_SHIFT * scale - scale * screen)
     calibrated = [_calibrated(p, calibration) for p in raw]
     alarm = threshold_at(match_slices(truths, calibrated), ALARM_RATE)
-    return Points(calibration, -scale * screen - offset, alarm)
+    return Points(calibration, round(-scale * screen - offset, 4), round(alarm, 4))
 
 
 def _balanced(halves: Halves, logits: NDArray[np.float64]) -> float:

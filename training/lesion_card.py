@@ -83,8 +83,8 @@ def write_card(folder: Path, outcome: Outcome) -> EngineCard:
         ),
         accepted=Accepted(modalities=("CT",), sop_class_uids=CT_CLASSES, body_parts=BODY_PARTS),
         input=InputSpec(shape=INPUT_SHAPE, axes="NCHW", spacing_mm=1.0, hu_window=HU_WINDOW),
-        operating_points=OperatingPoints(screen=SCREEN, alarm=round(outcome.alarm, 4)),
-        calibration_shift=round(outcome.shift, 4),
+        operating_points=OperatingPoints(screen=SCREEN, alarm=outcome.alarm),
+        calibration_shift=outcome.shift,
         training_data=_SOURCES,
         figures=outcome.figures,
         prevalence=(

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from engines import DEFAULT_ENGINE, CtSlice, Engine, EngineFailed, NotScorable, load_engine
+from engines import CtSlice, Engine, EngineFailed, NotScorable, load_engine
 
 
 def chest(seed, spacing=1.4):
@@ -114,13 +114,19 @@ class EngineContract(ABC):
             engine.score(chest(0))
 
 
-class TestOnnxRuntimeOnCpu(EngineContract):
+class TestDetectorOnCpu(EngineContract):
     @staticmethod
     def load():
-        return load_engine(DEFAULT_ENGINE, device="cpu")
+        return load_engine("lesion", device="cpu")
 
 
-class TestOnnxRuntimeOnTwoThreads(EngineContract):
+class TestDetectorOnTwoThreads(EngineContract):
     @staticmethod
     def load():
-        return load_engine(DEFAULT_ENGINE, device="auto", threads=2)
+        return load_engine("lesion", device="auto", threads=2)
+
+
+class TestClassifierOnCpu(EngineContract):
+    @staticmethod
+    def load():
+        return load_engine("textbook-256", device="cpu")

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from support.phantoms import chest_hu, dataset, part10, write_series
 
+from engines import DEFAULT_ENGINE
+
 pytestmark = [pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
 
 
@@ -68,7 +70,7 @@ def test_frames_and_what_is_none(tmp_path):
         "not-an-image", "1.2.99", None,
     )  # fmt: skip
     assert by_path["P1-1-0000.dcm"][0]["status"] == "scored"
-    assert by_path["P1-1-0000.dcm"][0]["engine"]["name"] == "textbook-256"
+    assert by_path["P1-1-0000.dcm"][0]["engine"]["name"] == DEFAULT_ENGINE
     assert "text [bold]x.txt: undecodable" in err
 
 

@@ -25,8 +25,9 @@ def test_every_setting_is_documented():
         assert f"`LESIONSTREAM_{name.upper()}`" in readme
 
 
-def test_figures_in_the_readme_are_those_of_the_card():
-    card = json.loads((ROOT / "engines/catalogue/textbook-256/engine.json").read_text())
+@pytest.mark.parametrize("engine", ["lesion", "textbook-256"])
+def test_figures_in_the_readme_are_those_of_the_card(engine):
+    card = json.loads((ROOT / "engines/catalogue" / engine / "engine.json").read_text())
     readme = (ROOT / "README.md").read_text()
     for figure in card["figures"]:
         assert figures_line(figure) in readme

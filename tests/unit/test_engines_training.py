@@ -109,3 +109,14 @@ def test_held_out_patients_and_folds_are_kept_apart():
     assert not HELD_OUT_PATIENTS & {one.patient for one in slices}
     folds = {(one.patient, one.fold) for one in slices}
     assert len(folds) == len({patient for patient, _ in folds})
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(0.8, 2.0), (3.0, -4.0), (0.2, 0.0)])
+@pytest.mark.parametrize("spread", [0.5, 4.0])
+def test_platt_finds_the_calibration_that_made_the_labels(scale, offset, spread):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(1.0, spread, 20000)
+    scores[:500] = scores.min() - 5  # a floor, where lungs without any candidate are put
+    labels = (rng.random(20000) < 1 / (1 + np.exp(-(scale * scores + offset)))).astype(np.int64)
+    found = evaluation.platt(scores, labels)
+    assert found == pytest.approx((scale, offset), rel=0.25, abs=0.15)
