@@ -1,12 +1,12 @@
 # Every target that needs the tools makes them first (`make setup`), so a fresh clone starts anywhere.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak audit lint format types up down docs lock clean
+.PHONY: help setup demo test test-training soak audit lint format types up down docs lock clean
 
 BIN := .venv/bin
 ROOMS := wire identity producers engines stream training lesionstream local
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: .venv, Java, Maven, Redis, Kafka's jars (YES=1: without asking)
 	@bash deploy/setup.sh
@@ -16,6 +16,10 @@ demo: setup ## everything at once (DATA=folder of DICOM, SECONDS=60 to end by it
 
 test: setup ## all tests that need no GPU (ARGS=... goes to pytest)
 	@exec $(BIN)/python -m pytest -m "not soak and not gpu" $(ARGS)
+
+test-training: setup ## the tests of what makes engines; installs the `train` extra (1 GB) first
+	@$(BIN)/pip install --quiet -e '.[train,keras2]'
+	@REQUIRE_TRAINING=1 $(BIN)/python -m pytest tests/networks tests/unit/test_keras_import.py $(ARGS)
 
 soak: setup ## the tests that take minutes to observe
 	@exec $(BIN)/python -m pytest -m soak $(ARGS)

@@ -9,18 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.card import Accepted, EngineCard, InputSpec, OperatingPoints
+from engines.card import CT_CLASSES, Accepted, EngineCard, InputSpec, OperatingPoints
 from engines.classifier import Classifier, view_probability, view_size
 from engines.detector import INPUT_SHAPE, Detector, field_maps
 from engines.errors import CatalogueError, EngineFailed
 from engines.model import Model
 from engines.onnx_runtime import OnnxModel
 
-_CT_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
-    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
-    "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image Storage
-)
 _UNKNOWN = "not stated by whoever added this model"
 
 
@@ -88,7 +83,7 @@ def _card(path: Path, model: Model, told: Told) -> EngineCard:
         task="detect" if detector else "classify",
         simulated=False,
         description=f"Added from {told.source}. Nothing was measured here yet.",
-        accepted=Accepted(modalities=("CT",), sop_class_uids=_CT_CLASSES, body_parts=()),
+        accepted=Accepted(modalities=("CT",), sop_class_uids=CT_CLASSES, body_parts=()),
         input=spec,
         operating_points=OperatingPoints(screen=told.screen, alarm=told.alarm),
         training_data=(),

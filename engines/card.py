@@ -8,6 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Text = Annotated[str, Field(min_length=1)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+CT_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
+    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
+    "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image Storage
+)
+"""SOP Class UIDs of CT images."""
 
 
 class _Frozen(BaseModel):
@@ -97,6 +105,20 @@ class Figure(_Frozen):
     n: Text
 
 
+class Variant(_Frozen):
+    """The same network in fewer bits, in the file model.<precision>.onnx.
+
+    Attributes
+    ----------
+    sha256 : of that file.
+    figures : measured with it, at the same operating points.
+    """
+
+    precision: Literal["int8"]
+    sha256: Sha256
+    figures: tuple[Figure, ...]
+
+
 class EngineCard(_Frozen):
     """What engine.json says, validated: every field is there for someone who must decide by it.
 
@@ -112,7 +134,9 @@ class EngineCard(_Frozen):
     calibration_shift : what was added to the calibrated logit of `lesion_probability` so that
         `screen` is 0.5; taken away again it gives the frequency in the data it was fitted to.
     training_data, figures, prevalence, limits_of_use, licence : the honest part.
-    sha256 : of model.onnx, hexadecimal, lower case.
+    sha256 : of model.onnx, hexadecimal, lower case; fp32.
+    variants : the network in other precisions.
+    precision : the one that is used unless another is asked for.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -129,7 +153,15 @@ class EngineCard(_Frozen):
     prevalence: Text
     limits_of_use: tuple[Text, ...]
     licence: Text
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
+    variants: tuple[Variant, ...] = ()
+    precision: Literal["fp32", "int8"] = "fp32"
+
+    @model_validator(mode="after")
+    def _has_its_precision(self) -> Self:
+        if self.precision not in ("fp32", *(v.precision for v in self.variants)):
+            raise ValueError(f"precision {self.precision} is none of the variants")
+        return self
 
     def accepts(
         self, *, modality: str | None, sop_class_uid: str | None, body_part: str | None

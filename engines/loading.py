@@ -22,6 +22,9 @@ CATALOGUE = Path(__file__).parent / "catalogue"
 TRAINED_ON = "patients.txt"
 """In an engine's folder: the patients its training saw, a line each."""
 
+Runtime = Literal["onnxruntime", "openvino"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+
 _CARD, _MODEL = "engine.json", "model.onnx"
 _TASKS: dict[str, Callable[[EngineCard, Model], Engine]] = {
     "classify": Classifier,
@@ -58,6 +61,8 @@ def load_engine(
     name: str,
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
+    runtime: Runtime = "onnxruntime",
+    precision: Precision = "auto",
     threads: int | None = None,
     catalogues: Sequence[Path] = (CATALOGUE,),
 ) -> Engine:
@@ -66,7 +71,9 @@ def load_engine(
     Parameters
     ----------
     name : folder in the catalogue, e.g. ``DEFAULT_ENGINE``.
-    device : "cpu" and, in this version, "auto" are ONNX Runtime on the CPU.
+    device : "cpu" and, in this version, "auto" are the CPU.
+    runtime : what computes there; "openvino" needs the extra of that name.
+    precision : "auto" is what the card says; "bf16" is for OpenVINO only.
     threads : that one inference may use, >= 1; by default 1, since workers scale by processes
         and one thread answers with the same bits on every machine of a kind.
     catalogues : as for `list_engines`.
@@ -74,7 +81,7 @@ def load_engine(
     Raises
     ------
     CatalogueError  no such engine; or its files are missing, altered, or do not fit together.
-    EngineError     the device cannot be had.
+    EngineError     the device, runtime or precision cannot be had.
     ValueError      `threads` below 1, or an unknown `device`.
     """
     if threads is not None and threads < 1:
@@ -91,32 +98,54 @@ def load_engine(
     made = _TASKS.get(card.task)
     if made is None:
         raise EngineError(f"engine {name}: its task, {card.task}, is none of {', '.join(_TASKS)}")
-    path = _checked_model(folder, card)
     try:
-        return made(card, _onnx(path, threads or 1))
+        return made(card, _opened(folder, card, runtime, precision, threads or 1))
     except EngineFailed as error:
-        raise CatalogueError(f"{error}. Restore {path} from its release.") from error
+        raise CatalogueError(f"{error}. Restore {folder} from its release.") from error
 
 
 def load_model(
-    name: str, *, threads: int = 1, catalogues: Sequence[Path] = (CATALOGUE,)
+    name: str,
+    *,
+    runtime: Runtime = "onnxruntime",
+    precision: Precision = "auto",
+    threads: int = 1,
+    catalogues: Sequence[Path] = (CATALOGUE,),
 ) -> tuple[EngineCard, Model]:
     """Load an engine's network alone, for those who make its input themselves.
 
     Raises
     ------
-    CatalogueError  as `load_engine`.
-    EngineFailed    ONNX Runtime cannot load it.
+    CatalogueError, EngineError  as `load_engine`.
+    EngineFailed    the runtime cannot load it.
     """
     folder = find_engine(name, catalogues=catalogues)
     card = _read_card(folder)
-    return card, _onnx(_checked_model(folder, card), threads)
+    return card, _opened(folder, card, runtime, precision, threads)
 
 
-def _onnx(path: Path, threads: int) -> Model:
+def _opened(
+    folder: Path, card: EngineCard, runtime: Runtime, precision: Precision, threads: int
+) -> Model:
+    """Open the file of the precision that is wanted; every file of the engine must be whole."""
+    wanted = card.precision if precision == "auto" else precision
+    files = {"fp32": (_MODEL, card.sha256), "bf16": (_MODEL, card.sha256)}
+    files |= {v.precision: (f"model.{v.precision}.onnx", v.sha256) for v in card.variants}
+    if wanted not in files:
+        raise EngineError(f"engine {card.name} has no {wanted} file. Use precision auto.")
+    checked = {name: _checked_model(folder, name, sha256) for name, sha256 in files.values()}
+    path = checked[files[wanted][0]]
+    if runtime == "openvino":
+        from engines.openvino_runtime import OpenVinoModel  # an extra
+
+        return OpenVinoModel(path, threads=threads, precision=wanted)
+    if wanted == "bf16":
+        raise EngineError(
+            "bf16 needs the runtime openvino: set LESIONSTREAM_RUNTIME, or use precision auto."
+        )
     from engines.onnx_runtime import OnnxModel  # keeps `import engines` cheap
 
-    return OnnxModel(path, threads=threads)
+    return OnnxModel(path, threads=threads, precision=wanted)
 
 
 def find_engine(name: str, *, catalogues: Sequence[Path] = (CATALOGUE,)) -> Path:
@@ -161,16 +190,16 @@ def _read_card(folder: Path) -> EngineCard:
     return card
 
 
-def _checked_model(folder: Path, card: EngineCard) -> Path:
-    """Path of model.onnx, whose bytes are those the card speaks of."""
-    path = folder / _MODEL
+def _checked_model(folder: Path, name: str, sha256: str) -> Path:
+    """Path of a model file, whose bytes are those the card speaks of."""
+    path = folder / name
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise CatalogueError(f"{path}: {error.strerror}. Restore it from its release.") from error
-    if found != card.sha256:
+    if found != sha256:
         raise CatalogueError(
-            f"{path}: sha256 is {found}, {_CARD} says {card.sha256}. "
+            f"{path}: sha256 is {found}, {_CARD} says {sha256}. "
             "The file was altered or half copied: restore both from one release."
         )
     return path

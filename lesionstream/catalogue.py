@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,7 @@ from engines import (
     Engine,
     EngineCard,
     EngineError,
+    Figure,
     Score,
     list_engines,
     load_engine,
@@ -48,6 +50,26 @@ def engine_in_use() -> str:
     return chosen
 
 
+def load(
+    name: str | None = None, *, device: str | None = None, threads: int | None = None
+) -> Engine:
+    """Load an engine, by default the one in use, as the settings say.
+
+    Raises
+    ------
+    EngineError  as `engines.load_engine`.
+    """
+    wanted = settings()
+    return load_engine(
+        name or engine_in_use(),
+        device=device or wanted.device,  # type: ignore[arg-type]
+        runtime=wanted.runtime,
+        precision=wanted.precision,
+        threads=threads or wanted.engine_threads,
+        catalogues=catalogues(),
+    )
+
+
 def promoted() -> list[str]:
     """Return the engines promoted so far, the last of them in use.
 
@@ -72,7 +94,7 @@ def promotions_file() -> Path:
 
 def promote(name: str) -> None:
     """Put an engine in use; running workers take it up between two frames."""
-    load_engine(name, device=settings().device, catalogues=catalogues()).close()
+    load(name).close()
     before = engine_in_use()
     names = promoted() or [before]
     if name != names[-1]:
@@ -132,11 +154,11 @@ def add(
 def bench(name: str | None, *, seconds: float, as_json: bool) -> None:
     """Measure an engine on one drawn chest, with one thread and with two."""
     chosen = name or engine_in_use()
-    device = settings().device
     rows: list[dict[str, Any]] = []
     for threads in (1, 2):
-        engine = load_engine(chosen, device=device, threads=threads, catalogues=catalogues())
-        rows.append({"engine": chosen, "threads": threads, **_timed(engine, seconds)})
+        engine = load(chosen, threads=threads)
+        how = {"backend": engine.backend, "precision": engine.precision, "threads": threads}
+        rows.append({"engine": chosen, **how, **_timed(engine, seconds)})
         engine.close()
     if as_json:
         print_json(rows)
@@ -210,11 +232,10 @@ def info(name: str, *, as_json: bool) -> None:
         return
     out.print(f"[bold]{card.name}[/] {card.version} ({card.task})", highlight=False)
     out.print(escape(card.description))
-    figures = Table("figure", "value", "95 % interval", "on", "units")
-    for f in card.figures:
-        interval = "none" if f.low is None else f"{f.low:.3f} to {f.high:.3f}"
-        figures.add_row(escape(f.name), f"{f.value:.3f}", interval, escape(f.on), escape(f.n))
-    out.print(figures)
+    out.print(f"Used in {card.precision} unless LESIONSTREAM_PRECISION says otherwise.")
+    _print_figures("fp32", card.figures)
+    for variant in card.variants:
+        _print_figures(variant.precision, variant.figures)
     for title, lines in (
         ("Where it fails", card.limits_of_use),
         ("Trained on", [f"{d.name} ({d.licence}): {d.use}. {d.cite}" for d in card.training_data]),
@@ -230,6 +251,15 @@ def info(name: str, *, as_json: bool) -> None:
         f"alarm {points.alarm}",
         highlight=False,
     )
+
+
+def _print_figures(precision: str, figures: Sequence[Figure]) -> None:
+    table = Table("figure", "value", "95 % interval", "on", "units")
+    table.title = f"measured in {precision}"
+    for f in figures:
+        interval = "none" if f.low is None else f"{f.low:.3f} to {f.high:.3f}"
+        table.add_row(escape(f.name), f"{f.value:.3f}", interval, escape(f.on), escape(f.n))
+    out.print(table)
 
 
 def _sets(card: EngineCard) -> str:

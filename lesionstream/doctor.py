@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from engines import EngineError, load_engine
+from engines import EngineError
 from identity.pseudonyms import KeyFileError, load_or_make_key
 from lesionstream import catalogue, endpoints
 from lesionstream.console import out
@@ -84,9 +84,7 @@ def _key() -> list[Check]:
 
 
 def _engine() -> list[Check]:
-    engine = load_engine(
-        catalogue.engine_in_use(), device=settings().device, catalogues=catalogue.catalogues()
-    )
+    engine = catalogue.load()
     found = f"{engine.card.name} {engine.card.version} on {engine.backend}, {engine.precision}"
     engine.close()
     return [Check("engine", found)]

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from engines import load_engine
 from identity.pseudonyms import load_or_make_key
 from lesionstream import catalogue
 from lesionstream.console import out, print_json, progress_bar, say
@@ -31,12 +30,7 @@ def infer(paths: Sequence[Path], *, engine: str | None, device: str | None, json
     """Print a finding for each frame below `paths`; return the exit code."""
     wanted = settings()
     key = load_or_make_key(wanted.pseudonym_key_file)
-    loaded = load_engine(
-        engine or catalogue.engine_in_use(),
-        device=device or wanted.device,  # type: ignore[arg-type]
-        threads=wanted.engine_threads,
-        catalogues=catalogue.catalogues(),
-    )
+    loaded = catalogue.load(engine, device=device)
     scorer = Scorer(loaded, decode=decode_frame, now_ms=lambda: time.monotonic() * 1000)
     sources = find(paths)
     if not sources:

@@ -55,6 +55,12 @@ class Settings(BaseSettings):
         None, description="engine that scores; default: the one promoted, else the shipped one"
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs")
+    runtime: Literal["onnxruntime", "openvino"] = Field(
+        "onnxruntime", description="what computes on a CPU; openvino is an extra"
+    )
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+        "auto", description="of the engine; auto is what its card says"
+    )
     engine_threads: int | None = Field(None, ge=1, description="CPU threads of the engine")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

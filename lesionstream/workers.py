@@ -2,7 +2,7 @@
 
 import structlog
 
-from engines import Engine, load_engine
+from engines import Engine
 from lesionstream import catalogue, endpoints
 from lesionstream.console import set_up_logging
 from lesionstream.settings import settings
@@ -22,7 +22,7 @@ def run(name: str, *, shadow: str | None = None) -> None:
     level = set_up_logging(wanted.log_level)
     kafka = endpoints.kafka()
     if name == "scoring":
-        engine = _load(catalogue.engine_in_use())
+        engine = catalogue.load(catalogue.engine_in_use())
         faust_app.wait_for_topics(kafka, wanted.names)
         from stream.scoring_worker import scoring_app
 
@@ -31,7 +31,7 @@ def run(name: str, *, shadow: str | None = None) -> None:
             kafka,
             names=wanted.names,
             engine=engine,
-            shadow=None if shadow is None else _load(shadow),
+            shadow=None if shadow is None else catalogue.load(shadow),
             folder=wanted.home / "faust",
             promoted=_Promotions(engine.card.name).newer,
         )
@@ -43,16 +43,6 @@ def run(name: str, *, shadow: str | None = None) -> None:
         log.info("patients", kafka=kafka)
         app = patients_app(kafka, names=wanted.names, redis_url=redis, folder=wanted.home / "faust")
     faust_app.run(app, log_level=level)
-
-
-def _load(name: str) -> Engine:
-    wanted = settings()
-    return load_engine(
-        name,
-        device=wanted.device,
-        threads=wanted.engine_threads,
-        catalogues=catalogue.catalogues(),
-    )
 
 
 class _Promotions:
@@ -70,4 +60,4 @@ class _Promotions:
         if name == self._name:
             return None
         self._name = name
-        return _load(name)
+        return catalogue.load(name)

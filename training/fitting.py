@@ -86,8 +86,11 @@ class Run:
             if old.name != f"state-{step}.npz":
                 old.unlink()
 
-    def finish(self) -> None:
-        """Leave the losses, remove the rest."""
+    def finish(self, model: Any, name: str) -> None:
+        """Leave the model, whole or not at all, and the losses; remove the rest."""
+        part = self._folder / f"part-{name}"
+        model.save(part)
+        part.replace(self._folder / name)
         (self._folder / "losses.json").write_text(json.dumps(self.losses))
         for old in (self._folder / "state.json", *self._folder.glob("state-*.npz")):
             old.unlink(missing_ok=True)
@@ -100,12 +103,13 @@ def train(
     schedule: Schedule,
     *,
     run: Run,
+    name: str,
     watch: Callable[[Progress], None],
 ) -> None:
     """Train `model` in place; go on where `run` holds a saved state.
 
-    Afterwards the model has the exponential average of its weights, and the run's folder holds
-    ``losses.json``.
+    Afterwards the model has the exponential average of its weights, and the run's folder holds it
+    as `name`, a .keras file, and ``losses.json``.
     """
     import keras  # heavy, training only
 
@@ -125,7 +129,7 @@ def train(
             run.save(model, step)
             saved = time.monotonic()
     optimizer.finalize_variable_values(model.trainable_variables)
-    run.finish()
+    run.finish(model, name)
 
 
 def _rate(done: float) -> float:

@@ -26,7 +26,7 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console) -> None:
 
     Raises
     ------
-    JobFailed  one of them failed; the others are finished first.
+    JobFailed  one of them failed; those that run beside it are finished first.
     """
     waiting = [job for job in jobs if not job.done]
     columns = (
@@ -42,7 +42,7 @@ def run(jobs: Sequence[Job], *, workers: int, console: Console) -> None:
 def _run(job: Job, bars: Progress) -> None:
     path = job.write()
     log = job.folder / "log.txt"
-    bar = bars.add_task(job.name, total=job.recipe.steps, note="")
+    bar = bars.add_task(job.name, total=job.steps, note="")
     command = [sys.executable, "-m", "training.lesion_job", str(path)]
     with (
         log.open("w") as errors,

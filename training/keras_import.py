@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from engines.errors import CatalogueError, EngineError
-from training.textbook_export import OPSET
+from training.onnx_file import OPSET
 
 _AGREEMENT = 1e-4
 _EXTRAS = {

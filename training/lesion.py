@@ -19,19 +19,36 @@ from engines.loading import TRAINED_ON
 from training.evaluation import platt, sensitivity, specificity
 from training.froc import threshold_at
 from training.jobs import run
+from training.joined import Calibration
 from training.lesion_card import SCREEN, Outcome, write_card
-from training.lesion_export import Calibration, export
-from training.lesion_figures import Halves, halves_of, match_slices, slice_figures
-from training.lesion_fit import Recipe
-from training.lesion_job import LOSSES, MODEL, PREDICTIONS, RAW_SHIFT, Job
-from training.lesion_scores import SCORES, read_scores, write_scores
-from training.lesion_trials import read_truths
-from training.lesion_truth import Truth
-from training.luna import read_slices
-from training.predictions import SLICES, Prediction, read
+from training.lesion_export import export
+from training.lesion_fields import read_fields
+from training.lesion_figures import (
+    Halves,
+    Scores,
+    all_figures,
+    halves_of,
+    match_slices,
+    patch_scores,
+)
+from training.lesion_int8 import VIEWS, every_so_often, quantize, view_of
+from training.lesion_job import (
+    INT8_PREDICTIONS,
+    LOSSES,
+    PREDICTIONS,
+    RAW_SHIFT,
+    Job,
+    load_stages,
+)
+from training.lesion_scores import INT8_SCORES, SCORES, read_scores, write_scores
+from training.lesion_truth import Truth, read_truths
+from training.luna import read_patients, read_slices
+from training.patches import Patches, read_patches
+from training.predictions import PATCHES, SLICES, Prediction, read
+from training.recipes import Recipe
 
-SHIPPED = Recipe(steps=3600)
-ALL_FOLDS = tuple(range(10))
+SHIPPED = Recipe(steps=9000, flips=2)
+PAIRS: tuple[tuple[int, ...], ...] = ((3, 7), (0, 1), (2, 4), (5, 6), (8, 9))
 WANTED_SENSITIVITY, WANTED_SPECIFICITY = 0.90, 0.80
 _FLOOR = 0.005  # where a lung without any candidate is put: just below the least probability
 ALARM_RATE = 0.125  # false positives a slice
@@ -59,7 +76,7 @@ def train(
     out: Path,
     work: Path,
     *,
-    folds: Sequence[int] = ALL_FOLDS,
+    left_out: Sequence[tuple[int, ...]] = PAIRS,
     seed: int = 1,
     workers: int = 2,
     recipe: Recipe = SHIPPED,
@@ -72,7 +89,8 @@ def train(
     out : the engine's folder; model.onnx, engine.json, scores.json and
         patients.txt are made anew.
     work : runs lie here; one that is finished is not made again, one that broke off goes on.
-    folds : LUNA16 subsets to cross-validate on; the operating points come from these.
+    left_out : LUNA16 subsets to cross-validate on, those of one run together; the operating
+        points come from these.
     workers : processes at a time, a thread each.
 
     Raises
@@ -82,23 +100,24 @@ def train(
     slices = data / SLICES
     if not read_slices(slices):
         raise FileNotFoundError(f"{slices}: no labels.csv. See docs/data.md.")
-    final = Job("all folds", data, work / f"all-{seed}", recipe, None, seed)
-    jobs = [
-        Job(f"without fold {k}", data, work / f"fold-{k}-{seed}", recipe, k, seed) for k in folds
-    ]
+    final = Job("all folds", data, work / f"all-{seed}", recipe, (), seed)
+    jobs = [cross_validation(data, work, recipe, folds, seed) for folds in left_out]
     run([final, *jobs], workers=workers, console=console)
     draw_losses([final, *jobs], work / "losses.png")
-    truths = [t for of_fold in read_truths(slices, folds).values() for t in of_fold]
-    raw = [p for job in jobs for p in read(job.folder / PREDICTIONS)]
-    points = choose(truths, raw)
-    calibrated = [_calibrated(p, points.calibration) for p in raw]
-    matched, halves = match_slices(truths, calibrated), halves_of(truths, calibrated)
-    on = f"LUNA16 slices, patients of folds {', '.join(map(str, folds))} never seen in training"
+    folds = sorted(fold for folds in left_out for fold in folds)
+    truths = read_truths(slices, folds)
+    known = read_patches(data / PATCHES, read_patients(slices))
+    raw = _read(jobs, PREDICTIONS)
+    points = choose(truths, [p for p in raw if p.dataset == SLICES])
     out.mkdir(parents=True, exist_ok=True)
-    write_scores(out / SCORES, matched, halves)
-    matched, halves = read_scores(out / SCORES)  # rounded: the card is what the file says
-    figures = slice_figures(matched, halves, SCREEN, on=on, shift=points.shift)
-    _export(final, points.calibration, out / "model.onnx", recipe.flips)
+    write_scores(out / SCORES, _scores(truths, known, raw, points))
+    on = f"patients of LUNA16 subsets {', '.join(map(str, folds))}, never seen in training"
+    rounded = read_scores(out / SCORES)  # the card is what the file says
+    figures = all_figures(rounded, SCREEN, on=on, shift=points.shift)
+    write_scores(out / INT8_SCORES, _scores(truths, known, _read(jobs, INT8_PREDICTIONS), points))
+    int8 = read_scores(out / INT8_SCORES)
+    int8_figures = all_figures(int8, SCREEN, on=on, shift=points.shift)
+    _export(final, points.calibration, out)
     patients = sorted({s.patient for s in read_slices(slices)})
     (out / TRAINED_ON).write_text("".join(f"{name}\n" for name in patients))
     outcome = Outcome(
@@ -108,11 +127,44 @@ def train(
         alarm=points.alarm,
         shift=points.shift,
         figures=tuple(figures),
+        int8_figures=tuple(int8_figures),
         patients=len(patients),
     )
     write_card(out, outcome)
     for figure in figures:
         console.print(f"{figure.name}: {figure.value} [{figure.low}, {figure.high}] ({figure.n})")
+
+
+def _read(jobs: Sequence[Job], name: str) -> list[Prediction]:
+    return [p for job in jobs for p in read(job.folder / name)]
+
+
+def _scores(
+    truths: Sequence[Truth], known: Patches, raw: Sequence[Prediction], points: Points
+) -> Scores:
+    """Calibrate raw predictions and bring them together with what the readers said."""
+    said = [_calibrated(p, points.calibration) for p in raw]
+    slices = [p for p in said if p.dataset == SLICES]
+    patches = patch_scores([p for p in said if p.dataset == PATCHES], known)
+    return Scores(match_slices(truths, slices), halves_of(truths, slices), patches)
+
+
+def _export(final: Job, calibration: Calibration, out: Path) -> None:
+    """Write model.onnx and model.int8.onnx."""
+    slices = final.data / SLICES
+    some = every_so_often(read_slices(slices), VIEWS)
+    fields = read_fields(slices, some, repaired=final.recipe.repaired)
+    export(load_stages(final), calibration, out / "model.onnx")
+    quantize(out / "model.onnx", out / "model.int8.onnx", [view_of(field) for field in fields])
+
+
+def cross_validation(
+    data: Path, work: Path, recipe: Recipe, folds: tuple[int, ...], seed: int
+) -> Job:
+    """Return the run that is trained without some folds and predicts these."""
+    listed = "-".join(map(str, folds))
+    name = f"without {listed.replace('-', ', ')}, seed {seed}"
+    return Job(name, data, work / f"without-{listed}-{seed}", recipe, folds, seed, int8=True)
 
 
 def choose(truths: Sequence[Truth], raw: Sequence[Prediction]) -> Points:
@@ -161,13 +213,6 @@ def _calibrated(prediction: Prediction, calibration: Calibration) -> Prediction:
 def _logit(p: NDArray[np.float64]) -> NDArray[np.float64]:
     clipped = np.clip(p, _FLOOR, 1 - 1e-6)
     return np.asarray(np.log(clipped / (1 - clipped)))
-
-
-def _export(final: Job, calibration: Calibration, path: Path, flips: int) -> None:
-    import keras  # heavy, training only
-
-    model = keras.models.load_model(final.folder / MODEL, compile=False)
-    export([model], calibration, path, flips=flips)
 
 
 def draw_losses(jobs: Sequence[Job], path: Path) -> None:

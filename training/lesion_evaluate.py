@@ -6,7 +6,7 @@ Predictions never depend on labels: they are made from pixels alone, whatever li
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +16,36 @@ from rich.progress import track
 from rich.table import Table
 
 from engines import EngineCard, Figure, load_engine
-from engines.loading import CATALOGUE, TRAINED_ON, load_model
+from engines.loading import (
+    TRAINED_ON,
+    Precision,
+    Runtime,
+    find_engine,
+    load_model,
+    read_card,
+)
 from engines.preprocess import HU_WINDOW
-from training.lesion_figures import halves_of, match_slices, patch_figures, slice_figures
+from training import lidc
+from training.lesion_figures import (
+    PatchScores,
+    halves_of,
+    match_slices,
+    patch_figures,
+    slice_figures,
+)
 from training.lesion_report import Evaluation, write_report
 from training.lesion_truth import read_truth
+from training.lidc import Frame
 from training.luna import read_all_slices, read_hu
 from training.patches import read_labels
 from training.predictions import (
+    FRAMES,
     PATCHES,
     SLICES,
     Prediction,
     predict_patches,
     predict_slices,
+    rows_of,
     write,
 )
 
@@ -37,31 +54,45 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """The folders of the two kinds of images; None where there is none."""
+    """The folders of the three kinds of images; None where there is none."""
 
     slices: Path | None
     patches: Path | None
+    frames: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What computes, see `engines.load_engine`."""
+
+    runtime: Runtime
+    precision: Precision
+    threads: int
+    catalogues: Sequence[Path]
 
 
 def find_sets(data: Path) -> Sets:
-    """Find labelled sets: `data` itself, or `luna16-slices` and `luna16-patches` in it.
+    """Find labelled sets: `data` itself, or folders of their names in it.
 
     Raises
     ------
-    FileNotFoundError  there is neither.
+    FileNotFoundError  there is none.
     """
-    patches = [p for p in (data, data / PATCHES) if (p / "patches.npz").is_file()]
-    slices = [p for p in (data, data / SLICES) if (p / "images").is_dir()]
-    if not patches and not slices:
+
+    def first(name: str, sign: str) -> Path | None:
+        return next((p for p in (data / name, data) if any(p.glob(sign))), None)
+
+    sets = Sets(first(SLICES, "images"), first(PATCHES, "patches.npz"), first(FRAMES, "*/*.dcm"))
+    if not any((sets.slices, sets.patches, sets.frames)):
         raise FileNotFoundError(
-            f"{data}: holds neither patches.npz nor images/, nor {SLICES} or {PATCHES}. "
-            "See docs/data.md."
+            f"{data}: holds neither images/, patches.npz nor PATIENT/*.dcm, nor folders {SLICES}, "
+            f"{PATCHES} or {FRAMES}. See docs/data.md."
         )
-    return Sets(slices[0] if slices else None, patches[0] if patches else None)
+    return sets
 
 
 def evaluate(
-    data: Path, name: str, *, predictions: Path | None, report: Path | None, threads: int
+    data: Path, name: str, *, predictions: Path | None, report: Path | None, how: How
 ) -> int:
     """Score what lies in `data`, write the predictions, measure where there are labels.
 
@@ -77,13 +108,14 @@ def evaluate(
         Exit code: 0.
     """
     sets = find_sets(data)
-    card, model = load_model(name, threads=threads)
-    found = list(_predicted(sets, name, threads))
+    card = read_card(name, catalogues=how.catalogues)
+    frames = _frames(sets, name, how)
+    found = [*_predicted(sets, name, how), *(_said(frame) for frame in frames)]
     if predictions is not None:
         count = write(predictions, found, card.operating_points.screen)
         console.print(f"{count} predictions in {predictions}")
-    model.close()
-    evaluation = measure(sets, found, card)
+    seen = trained_on(name, how.catalogues)
+    evaluation = measure(sets, found, frames, card, seen)
     if evaluation is None:
         console.print("no labels here: nothing to measure")
         return 0
@@ -95,41 +127,60 @@ def evaluate(
     return 0
 
 
-def _predicted(sets: Sets, name: str, threads: int) -> Iterator[Prediction]:
+def _predicted(sets: Sets, name: str, how: How) -> Iterator[Prediction]:
     if sets.patches is not None:
         with np.load(sets.patches / "patches.npz") as file:
             pixels = file["x"]
             numbers = file["candidate"] if "candidate" in file else np.arange(len(pixels))
-        _, model = load_model(name, threads=threads)
+        _, model = load_model(name, **asdict(how))
         patches = predict_patches(model, pixels, numbers.tolist())
         yield from track(patches, "patches", total=len(pixels), console=console)
         model.close()
     if sets.slices is not None:
         folder = sets.slices
         images = sorted(str(p.relative_to(folder)) for p in (folder / "images").glob("*.png"))
-        engine = load_engine(name, device="cpu", threads=threads)
+        engine = load_engine(name, device="cpu", **asdict(how))
         yield from track(
             predict_slices(engine, folder, images), "slices", total=len(images), console=console
         )
         engine.close()
 
 
-def measure(sets: Sets, predictions: list[Prediction], card: EngineCard) -> Evaluation | None:
-    """Compare predictions with labels; None where neither set has any."""
-    name, threshold = card.name, card.operating_points.screen
+def _frames(sets: Sets, name: str, how: How) -> list[Frame]:
+    if sets.frames is None:
+        return []
+    engine = load_engine(name, device="cpu", **asdict(how))
+    with console.status("frames"):
+        frames = lidc.score(sets.frames, engine)
+    engine.close()
+    return frames
+
+
+def _said(frame: Frame) -> Prediction:
+    return Prediction(FRAMES, frame.file, frame.probability, rows_of(frame.score.lesions))
+
+
+def measure(
+    sets: Sets,
+    predictions: list[Prediction],
+    frames: list[Frame],
+    card: EngineCard,
+    trained: set[str],
+) -> Evaluation | None:
+    """Compare predictions with labels; None where no set has any."""
+    threshold = card.operating_points.screen
     figures: list[Figure] = []
     truths, slices, halves = [], [], None
-    seen: set[str] = set()
     of_slices = [p for p in predictions if p.dataset == SLICES]
     if sets.patches is not None and (labels := read_labels(sets.patches)) is not None:
-        scores = np.asarray([p.score for p in predictions if p.dataset == PATCHES])
-        figures += patch_figures(scores, labels.labels, labels.scans, on=f"{PATCHES}, {_WHOLE}")
+        said = np.asarray([p.score for p in predictions if p.dataset == PATCHES])
+        patches = PatchScores(said, labels.labels, labels.scans)
+        figures += patch_figures(patches, on=f"{PATCHES}, {_WHOLE}")
     if sets.slices is not None and (sources := read_all_slices(sets.slices)):
         folder = sets.slices
-        seen = {s.patient for s in sources} & trained_on(name)
         truths = [read_truth(folder, s) for s in track(sources, "labels", console=console)]
-        said = {p.id: p for p in of_slices}
-        of_slices = [said[t.image] for t in truths]
+        by_image = {p.id: p for p in of_slices}
+        of_slices = [by_image[t.image] for t in truths]
         slices = match_slices(truths, of_slices)
         halves = halves_of(truths, of_slices)
         with console.status("1,000 draws of patients"):
@@ -140,16 +191,20 @@ def measure(sets: Sets, predictions: list[Prediction], card: EngineCard) -> Eval
                 on=f"{SLICES}, {_WHOLE}",
                 shift=card.calibration_shift,
             )
+    if frames:
+        points = card.operating_points
+        figures += lidc.measure(frames, points.screen, points.alarm)
     if not figures:
         return None
     return Evaluation(
-        title=f"Evaluation of {name}",
-        notice=_notice(seen, len({t.patient for t in truths})),
+        title=f"Evaluation of {card.name} {card.version}",
+        notice=_notice({t.patient for t in truths} | {f.patient for f in frames}, trained, sets),
         figures=figures,
         truths=truths,
         predictions=of_slices,
         slices=slices,
         halves=halves,
+        frames=frames,
         threshold=threshold,
         read=lambda image: _grey(sets.slices, image),
     )
@@ -158,21 +213,28 @@ def measure(sets: Sets, predictions: list[Prediction], card: EngineCard) -> Eval
 _WHOLE = "as labelled"
 
 
-def trained_on(name: str) -> set[str]:
+def trained_on(name: str, catalogues: Sequence[Path]) -> set[str]:
     """Return the patients an engine was trained on, as its folder lists them."""
-    path = CATALOGUE / name / TRAINED_ON
+    path = find_engine(name, catalogues=catalogues) / TRAINED_ON
     return set(path.read_text().split()) if path.is_file() else set()
 
 
-def _notice(seen: set[str], patients: int) -> str:
-    scale = "Rates are a slice, not a scan: not to be set beside LUNA16's own."
-    if not seen:
-        return f"None of these patients is on the engine's list of training patients. {scale}"
-    return (
-        f"{len(seen)} of the {patients} patients of the slices were in the engine's training: "
-        "figures on them say nothing about patients it has never seen. Those, by "
-        f"cross-validation, are on the engine's card (`engines info`). {scale}"
-    )
+def _notice(patients: set[str], trained: set[str], sets: Sets) -> str:
+    words = ["Rates are a slice, not a scan: not to be set beside LUNA16's own."]
+    seen = patients & trained
+    if not trained:
+        words.append("The engine has no list of training patients: it may have seen these.")
+    elif seen:
+        words.append(
+            f"{len(seen)} of the {len(patients)} patients of slices and frames were in the "
+            "engine's training: figures on them say nothing about patients it has never seen. "
+            "Those, by cross-validation, are on the engine's card (`engines info`)."
+        )
+    elif patients:
+        words.append("No patient of the slices and frames is on its list of training patients.")
+    if sets.patches is not None:
+        words.append("Patches do not name their patient: keep them apart yourself.")
+    return " ".join(words)
 
 
 def _grey(folder: Path | None, image: str) -> NDArray[np.uint8]:

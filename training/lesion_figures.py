@@ -13,7 +13,8 @@ from engines import Figure
 from training.evaluation import Interval, auc, sensitivity, specificity
 from training.froc import Matched, match, mean_sensitivity, sensitivity_at
 from training.lesion_truth import Truth, half_scores
-from training.predictions import Prediction
+from training.patches import Patches
+from training.predictions import PATCHES, SLICES, Prediction
 
 T = TypeVar("T")
 
@@ -28,6 +29,24 @@ class Halves:
     scores: NDArray[np.float64]
     labels: NDArray[np.int64]
     patients: NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True)
+class PatchScores:
+    """Patches: (n,) scores, labels, and numbers of what is drawn again, scans or their like."""
+
+    scores: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What figures follow from; no patches where there are none."""
+
+    slices: Sequence[Matched]
+    halves: Halves
+    patches: PatchScores
 
 
 def match_slices(truths: Sequence[Truth], predictions: Sequence[Prediction]) -> list[Matched]:
@@ -52,6 +71,26 @@ def halves_of(truths: Sequence[Truth], predictions: Sequence[Prediction]) -> Hal
     ]
     scores, labels, patients = zip(*rows, strict=True) if rows else ((), (), ())
     return Halves(np.asarray(scores, float), np.asarray(labels, np.int64), np.asarray(patients))
+
+
+def all_figures(scores: Scores, threshold: float, *, on: str, shift: float = 0.0) -> list[Figure]:
+    """Measure whatever there is; see `slice_figures` and `patch_figures`."""
+    figures = []
+    if len(scores.slices):
+        figures += slice_figures(
+            scores.slices, scores.halves, threshold, on=f"{SLICES}, {on}", shift=shift
+        )
+    if len(scores.patches.scores):
+        figures += patch_figures(scores.patches, on=f"{PATCHES}, {on}")
+    return figures
+
+
+def patch_scores(predictions: Sequence[Prediction], known: Patches) -> PatchScores:
+    """Bring predictions of patches together with their labels and scans."""
+    place = {str(candidate): i for i, candidate in enumerate(known.candidates)}
+    rows = np.asarray([place[p.id] for p in predictions], dtype=np.int64)
+    scores = np.asarray([p.score for p in predictions], dtype=np.float64)
+    return PatchScores(scores, known.labels[rows], known.first[rows])
 
 
 def slice_figures(
@@ -116,16 +155,10 @@ def half_figures(
     return _figures(measures, halves, drawn, on, f"{said}, {patients} patients")
 
 
-def patch_figures(
-    scores: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    *,
-    on: str,
-    seed: int = 0,
-) -> list[Figure]:
-    """Measure patches; `groups` are what is drawn again: scans, or what stands for them."""
-    rows = _groups(groups)
+def patch_figures(patches: PatchScores, *, on: str, seed: int = 0) -> list[Figure]:
+    """Measure the decision "a nodule is in the middle"."""
+    scores, labels = patches.scores, patches.labels
+    rows = _groups(patches.groups)
     rng = np.random.default_rng(seed)
     drawn = [
         np.concatenate([rows[i] for i in rng.integers(len(rows), size=len(rows))])

@@ -15,15 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import Figure
+from training.frame_pictures import FOUND as _FOUND
+from training.frame_pictures import READER as _NODULE
+from training.frame_pictures import draw
 from training.froc import RATES, Matched, sensitivity_at, threshold_at
 from training.lesion_figures import Halves
 from training.lesion_truth import Truth
+from training.lidc import Frame
 from training.predictions import Prediction
 
 _CROP_MM = 64
 _PICTURES = 12
 _SCALE = 3
-_NODULE, _IGNORED, _FOUND = (80, 220, 80), (200, 200, 60), (60, 130, 255)  # BGR
+_IGNORED = (60, 200, 200)  # BGR
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem;
@@ -31,7 +35,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 table { border-collapse: collapse }
 td, th { padding: .25rem .8rem; border-bottom: 1px solid #d5d9de; text-align: left }
 td.n { text-align: right; font-variant-numeric: tabular-nums }
-figure { display: inline-block; margin: .4rem; width: 192px } figcaption { font-size: 12px }
+figure { display: inline-block; margin: .4rem; vertical-align: top } figcaption { font-size: 12px }
 img.curve { max-width: 100% } .warn { border-left: 4px solid #b25c00; padding-left: .8rem }
 """
 
@@ -45,6 +49,7 @@ class Evaluation:
     title, notice : whose figures these are, and on what.
     figures : the table.
     truths, predictions, slices : in the same order; empty without slices.
+    frames : whole DICOM frames.
     read : makes the (H, W) uint8 picture of a slice from its name.
     """
 
@@ -55,6 +60,7 @@ class Evaluation:
     predictions: Sequence[Prediction]
     slices: Sequence[Matched]
     halves: Halves | None
+    frames: Sequence[Frame]
     threshold: float
     read: Callable[[str], NDArray[np.uint8]]
 
@@ -71,6 +77,7 @@ def write_report(path: Path, evaluation: Evaluation) -> None:
     if evaluation.slices and evaluation.halves is not None:
         parts.append(_curves(evaluation.slices, evaluation.halves, evaluation.threshold))
         parts += _galleries(evaluation)
+    parts += _frame_galleries(evaluation.frames, evaluation.threshold)
     path.write_text("\n".join(parts) + "</html>\n")
 
 
@@ -175,6 +182,41 @@ def _galleries(evaluation: Evaluation) -> list[str]:
     return parts
 
 
+def _frame_galleries(frames: Sequence[Frame], threshold: float) -> list[str]:
+    """Show every frame by what became of it, misses first."""
+    if not frames:
+        return []
+    kinds: dict[str, Callable[[Frame], bool]] = {
+        "Whole frames, missed at screen": lambda f: f.lesion and f.probability < threshold,
+        "Whole frames, false alarm at screen": lambda f: f.clean and f.probability >= threshold,
+        "Whole frames, found": lambda f: f.lesion and f.probability >= threshold,
+        "Whole frames, rightly passed": lambda f: f.clean and f.probability < threshold,
+        "Whole frames that the readers dispute": lambda f: not (f.lesion or f.clean),
+    }
+    parts = [
+        "<p>Green: outlines of up to four readers. Blue: boxes of the engine at screen or above. "
+        "Glow: its heat map, which a finding carries at screen or above."
+    ]
+    for name, fits in kinds.items():
+        chosen = [frame for frame in frames if fits(frame)]
+        pictures = "".join(_frame_figure(frame, threshold) for frame in chosen)
+        parts.append(f"<h2>{name}: {len(chosen)}</h2>{pictures or '<p>none'}")
+    return parts
+
+
+def _frame_figure(frame: Frame, threshold: float) -> str:
+    return _figure(draw(frame, threshold), f"{frame.file}, p = {frame.probability:.2f}")
+
+
+def _figure(picture: NDArray[np.uint8], text: str) -> str:
+    _, png = cv2.imencode(".png", picture)
+    caption, width = html.escape(text), picture.shape[1]
+    return (
+        f'<figure style="width:{width}px"><img width={width} alt="{caption}" '
+        f'src="{_data_url(png.tobytes())}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
 def _is_false(truth: Truth, row: NDArray[np.float64]) -> bool:
     marked = np.concatenate((truth.nodules, truth.ignored))
     return not (np.hypot(marked[:, 0] - row[1], marked[:, 1] - row[2]) <= marked[:, 2] / 2).any()
@@ -203,14 +245,9 @@ def _picture(
     ring(truth.ignored, _IGNORED)
     ring(truth.nodules, _NODULE)
     ring(prediction.lesions[prediction.lesions[:, 0] >= evaluation.threshold, 1:4], _FOUND)
-    _, png = cv2.imencode(".png", canvas)
     said = f"p = {probability:.2f}" if probability >= 0 else "not found"
-    text = f"{truth.image} ({truth.patient}), {diameter:.0f} mm, {said}"
-    caption = html.escape(text)
-    return (
-        f'<figure><img width=192 alt="{caption}" src="{_data_url(png.tobytes())}">'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    picture = np.asarray(canvas, dtype=np.uint8)
+    return _figure(picture, f"{truth.image} ({truth.patient}), {diameter:.0f} mm, {said}")
 
 
 def _data_url(png: bytes) -> str:

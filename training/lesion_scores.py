@@ -6,20 +6,20 @@ Whoever doubts a figure computes it again from this file; `make test` does.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from training.froc import Matched
-from training.lesion_figures import Halves
+from training.lesion_figures import Halves, PatchScores, Scores
 
-SCORES = "scores.json"
+SCORES, INT8_SCORES = "scores.json", "scores.int8.json"
 _DIGITS = 4
 
 
-def write_scores(path: Path, slices: Sequence[Matched], halves: Halves) -> None:
-    """Write what became of every slice's candidates and nodules, and every half-lung's score."""
+def write_scores(path: Path, scores: Scores) -> None:
+    """Write what became of candidates and nodules, and the score of each half-lung and patch."""
+    halves, patches = scores.halves, scores.patches
     lines = [
         json.dumps(
             {
@@ -31,15 +31,18 @@ def write_scores(path: Path, slices: Sequence[Matched], halves: Halves) -> None:
                 "false_positives": [_rounded(p) for p in s.false_positives],
             }
         )
-        for s in slices
+        for s in scores.slices
     ]
     rows = zip(halves.scores, halves.labels, halves.patients, strict=True)
     lungs = [json.dumps([_rounded(score), int(label), str(name)]) for score, label, name in rows]
-    parts = ('{"slices": [', ",\n".join(lines), '], "halves": [', ",\n".join(lungs), "]}", "")
-    path.write_text("\n".join(parts))
+    of = zip(patches.scores, patches.labels, patches.groups, strict=True)
+    squares = [json.dumps([_rounded(score), int(label), int(group)]) for score, label, group in of]
+    named = {"slices": lines, "halves": lungs, "patches": squares}
+    parts = [f'"{name}": [\n' + ",\n".join(rows) + "\n]" for name, rows in named.items()]
+    path.write_text("{" + ",\n".join(parts) + "}\n")
 
 
-def read_scores(path: Path) -> tuple[list[Matched], Halves]:
+def read_scores(path: Path) -> Scores:
     """Read what `write_scores` wrote."""
     told = json.loads(path.read_text())
     slices = []
@@ -50,7 +53,11 @@ def read_scores(path: Path) -> tuple[list[Matched], Halves]:
         slices.append(Matched(one["patient"], table[:, 0], table[:, 1], false, table[:, 2]))
     scores, labels, patients = zip(*told["halves"], strict=True)
     halves = Halves(np.asarray(scores, float), np.asarray(labels, np.int64), np.asarray(patients))
-    return slices, halves
+    scores, labels, groups = zip(*told["patches"], strict=True) if told["patches"] else ((), (), ())
+    patches = PatchScores(
+        np.asarray(scores, float), np.asarray(labels, np.int64), np.asarray(groups, np.int64)
+    )
+    return Scores(slices, halves, patches)
 
 
 def _rounded(value: float) -> float | None:

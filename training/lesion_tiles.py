@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -18,12 +17,12 @@ from numpy.typing import NDArray
 from engines.heat_map import CELL_MM
 from training.lesion_fields import Field
 from training.patches import SIDE, Patches
+from training.recipes import Augmentation
 
 TILE = 96
 CELLS = TILE // CELL_MM
 
 Rows = NDArray[np.float64]  # (n, 3) column, row, diameter
-Augmentation = Literal["flips", "moderate", "heavy"]
 
 _LEAST_SIGMA = 0.8  # cells: the smallest nodule still has a peak with flanks
 _JITTER_MM = 24.0

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from engines.lungs import find_lungs
-from training.luna import Finding, LunaSlice, read_hu
+from training.luna import Finding, LunaSlice, read_hu, read_slices
+
+console = Console(stderr=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,13 @@ def read_truth(folder: Path, source: LunaSlice) -> Truth:
         for i, distance in enumerate(distances)
     )
     return Truth(source.image, source.patient, nodules, ignored, halves)
+
+
+def read_truths(folder: Path, folds: Sequence[int]) -> list[Truth]:
+    """Read what the readers said of the slices of some folds; one without lungs is left out."""
+    sources = [s for s in read_slices(folder) if s.fold in folds]
+    truths = (read_truth(folder, source) for source in track(sources, "labels", console=console))
+    return [truth for truth in truths if truth.halves]
 
 
 def half_scores(truth: Truth, lesions: NDArray[np.float64]) -> list[float]:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from engines.lungs import find_lungs
 from engines.preprocess import HU_WINDOW, View, lung_view
+from training.wrap_around import unwrap
 
 HELD_OUT_PATIENTS = frozenset({"LIDC-IDRI-0001", "LIDC-IDRI-0003"})  # their DICOM is a test set
 
-_BRIGHT, _DARK = 150, 100  # grey values between which nothing can have wrapped around
 _MARGIN_MM = 2.0
 
 
@@ -135,29 +135,12 @@ def read_hu(folder: Path, image: str, *, repaired: bool = True) -> NDArray[np.fl
         raise FileNotFoundError(f"{folder / image}: missing or not a PNG")
     low, high = HU_WINDOW
     pixels = np.asarray(grey, dtype=np.uint8)
-    unit = (repair(pixels) if repaired else pixels).astype(np.float32) / np.float32(255)
+    unit = (unwrap(pixels) if repaired else pixels).astype(np.float32) / np.float32(255)
     return unit * np.float32(high - low) + np.float32(low)
 
 
-def repair(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Undo 8-bit wrap-around: white specks in air become 0, black ones in bone 255.
-
-    The source stored values below -1000 and above 400 HU modulo 256; raw HU has no such specks,
-    so a network must not learn them. A speck differs from its surroundings by more than half of
-    the range; a small nodule or vessel has grey flanks, which keeps it.
-    """
-    repaired = grey.copy()
-    for size in (3, 5):  # specks that touch each other need the wider median
-        around = np.asarray(cv2.medianBlur(repaired, size), dtype=np.uint8)
-        flank = (repaired > 70) & (repaired < 190)
-        flanks = cv2.blur(flank.astype(np.float32), (3, 3)) * 9
-        repaired[(repaired >= _BRIGHT + 30) & (around <= 60) & (flanks < 2.5)] = 0
-        repaired[(repaired <= _DARK) & (around >= _BRIGHT) & (flanks < 2.5)] = 255
-    return repaired
-
-
-def half_lungs(folder: Path, source: LunaSlice) -> Iterator[HalfLung]:
-    """Cut a slice as the engine does, and label each lung.
+def half_lungs(folder: Path, source: LunaSlice, *, size: int) -> Iterator[HalfLung]:
+    """Cut a slice as the engine does, into views of `size` pixels a side, and label each lung.
 
     A half that holds only ignored findings is left out: it is neither positive nor negative.
     """
@@ -168,7 +151,7 @@ def half_lungs(folder: Path, source: LunaSlice) -> Iterator[HalfLung]:
         ignored = [f for f in source.ignored if _inside(mask, f)]
         if ignored and not nodules:
             continue
-        view = lung_view(hu, mask)
+        view = lung_view(hu, mask, size=size)
         yield HalfLung(
             source, view, int(bool(nodules)), _in_view(view, nodules), _in_view(view, ignored)
         )

@@ -57,13 +57,18 @@ class Patches:
         scans = np.asarray([patient in patients for patient in self.patients])
         return self.at(~touches(self, scans))
 
+    def only(self, patients: set[str]) -> Patches:
+        """Return the patches that must be of one of `patients`."""
+        others = np.asarray([patient not in patients for patient in self.patients])
+        return self.at(~touches(self, others))
+
 
 def read_patches(folder: Path, patients: Mapping[str, str]) -> Patches:
     """Read a luna16-patches folder, without the patients held out for the final test.
 
     Parameters
     ----------
-    patients : the patient of each SeriesInstanceUID that is known, see `training.luna.patients`.
+    patients : the patient of each SeriesInstanceUID known, see `training.luna.read_patients`.
 
     Raises
     ------
@@ -114,20 +119,6 @@ def touches(patches: Patches, scans: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Say of each patch whether it may belong to one of the scans of a mask over all scans."""
     below = np.concatenate(([0], np.cumsum(scans)))
     return np.asarray(below[patches.last + 1] > below[patches.first])
-
-
-def blocks(patches: Patches, count: int) -> NDArray[np.int64]:
-    """Divide the scans into blocks with about equally many patches: (number of scans,) 0..count-1.
-
-    Two scans of one patient that fall into different blocks go to the first.
-    """
-    place = np.searchsorted(patches.last, np.arange(len(patches.patients)))
-    block = np.minimum(place * count // len(patches.labels), count - 1)
-    seen: dict[str, int] = {}
-    for i, patient in enumerate(patches.patients):
-        if patient:
-            block[i] = seen.setdefault(patient, int(block[i]))
-    return block
 
 
 def _bounds(known: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

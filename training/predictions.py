@@ -21,10 +21,10 @@ from engines.lung_field import HEIGHT, WIDTH
 from engines.model import Model
 from training.luna import read_hu
 
-SLICES, PATCHES = "luna16-slices", "luna16-patches"
+SLICES, PATCHES, FRAMES = "luna16-slices", "luna16-patches", "lidc-dicom"
 
 _SIDE = 48  # of the part of a patch that is looked at: 24 cells of the map
-_TURNS = 8
+_TOPS, _LEFTS = (40, 168), (20, 108, 196, 284)  # eight places, apart from each other
 _REACH = 2  # cells around the middle of a patch in which its nodule may be centred
 
 
@@ -34,8 +34,8 @@ class Prediction:
 
     Attributes
     ----------
-    dataset : "luna16-slices" or "luna16-patches".
-    id : of a slice its path in the data set, of a patch LUNA16's number of the candidate.
+    dataset : "luna16-slices", "luna16-patches" or "lidc-dicom".
+    id : of a slice or frame its path in the data set, of a patch LUNA16's number of the candidate.
     score : in [0, 1].
     lesions : (n, 4) probability, column, row in the image's pixels, diameter in mm.
     """
@@ -49,7 +49,7 @@ class Prediction:
         """Return the line as others read it."""
         line: dict[str, Any] = {"dataset": self.dataset, "score": round(self.score, 6)}
         line["id"] = int(self.id) if self.dataset == PATCHES else self.id
-        if self.dataset == SLICES:
+        if self.dataset != PATCHES:
             names = ("probability", "x_px", "y_px", "diameter_mm")
             line["lesions"] = [
                 dict(
@@ -68,10 +68,11 @@ def predict_slices(engine: Engine, folder: Path, images: Iterable[str]) -> Itera
         except NotScorable:
             yield Prediction(SLICES, image, 0.0)
             continue
-        yield Prediction(SLICES, image, score.lesion_probability, _rows(score.lesions))
+        yield Prediction(SLICES, image, score.lesion_probability, rows_of(score.lesions))
 
 
-def _rows(lesions: Sequence[Candidate]) -> NDArray[np.float64]:
+def rows_of(lesions: Sequence[Candidate]) -> NDArray[np.float64]:
+    """Return (n, 4) rows as in a prediction; diameter NaN where it was not measured."""
     rows = [(c.probability, c.x_px, c.y_px, c.diameter_mm or np.nan) for c in lesions]
     return np.asarray(rows, dtype=np.float64).reshape(-1, 4)
 
@@ -81,8 +82,8 @@ def predict_patches(
 ) -> Iterator[Prediction]:
     """Score (N, 50, 50) patches with a detector's network; each by itself, whatever lies beside it.
 
-    A patch fills the field of the network with its own flips and quarter turns; its score is the
-    mean of what the network says of their middles.
+    A patch lies in the field of the network eight times, flipped and turned; its score is the mean
+    of what the network says of their middles.
     """
     for patch, candidate in zip(pixels, candidates, strict=True):
         yield Prediction(PATCHES, str(candidate), patch_score(model, patch))
@@ -94,16 +95,12 @@ def patch_score(model: Model, patch: NDArray[np.uint8]) -> float:
     middle = patch[edge : edge + _SIDE, edge : edge + _SIDE].astype(np.float32) / np.float32(255)
     turned = [np.rot90(m, i) for m in (middle, middle.T) for i in range(4)]
     view = np.zeros((HEIGHT, WIDTH), dtype=np.float32)
-    places = [
-        (top, left)
-        for top in range(0, HEIGHT - _SIDE + 1, _SIDE)
-        for left in range(0, WIDTH - _SIDE + 1, _SIDE)
-    ]
-    for i, (top, left) in enumerate(places):
-        view[top : top + _SIDE, left : left + _SIDE] = turned[i % _TURNS]
+    places = [(top, left) for top in _TOPS for left in _LEFTS]
+    for (top, left), one in zip(places, turned, strict=True):
+        view[top : top + _SIDE, left : left + _SIDE] = one
     heat = model.run(view[None, None])[HEAT][0, 0]
     logits = []
-    for top, left in places[: len(places) // _TURNS * _TURNS]:
+    for top, left in places:
         row, column = (top + _SIDE // 2) // 2, (left + _SIDE // 2) // 2
         around = heat[row - _REACH : row + _REACH, column - _REACH : column + _REACH]
         p = float(np.clip(around.max(), 1e-6, 1 - 1e-6))

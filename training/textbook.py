@@ -1,4 +1,4 @@
-"""Train `textbook-256` and write its folder of the catalogue.
+"""Train a textbook classifier, of views of 256 or 224 pixels, and write its catalogue folder.
 
 Run as ``python -m training.textbook --data luna16-slices --out engines/catalogue/textbook-256``
 with the `train` extra installed; 15 minutes on two cores. LUNA16 folds 0-7 train, 8 chooses the
@@ -24,7 +24,7 @@ from rich.progress import Progress, track
 
 from training import evaluation
 from training.luna import HalfLung, half_lungs, read_slices
-from training.textbook_card import INPUT, Outcome, Split, write_card
+from training.textbook_card import Outcome, Split, input_of, write_card
 from training.textbook_export import export
 from training.tiles import draw
 
@@ -52,20 +52,21 @@ def main(argv: list[str] | None = None) -> int:
     args = _arguments(argv)
     plan = Plan(args.steps, args.minutes, args.seed)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    halves = _read(args.data)
+    halves = _read(args.data, args.size)
     train, validation, test = _split(halves)
     console.print(f"half-lungs: {len(train)} train, {len(validation)} validation, {len(test)} test")
     model, steps = _fit(train, validation, plan)
     scale, shift, alarm = _operating_points(_logits(model, validation), _labels(validation))
-    path = export(model, scale, shift, args.out)
+    path = export(model, scale, shift, args.out, size=args.size)
     outcome = Outcome(
         steps=steps,
         seed=plan.seed,
         alarm=alarm,
-        validation=_scored(path, validation),
-        test=_scored(path, test),
+        validation=_scored(path, validation, args.size),
+        test=_scored(path, test, args.size),
         train_halves=len(train),
         train_patients=len({half.source.patient for half in train}),
+        size=args.size,
         note=args.note,
     )
     card = write_card(args.out, outcome)
@@ -78,6 +79,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.textbook", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a luna16-slices folder")
     parser.add_argument("--out", type=Path, required=True, help="the engine's folder, made anew")
+    parser.add_argument("--size", type=int, choices=(224, 256), default=256, help="of a view")
     parser.add_argument("--steps", type=int, default=3000, help="of 16 tiles (default 3000)")
     parser.add_argument("--minutes", type=float, default=14.0, help="end by then (default 14)")
     parser.add_argument("--seed", type=int, default=1)
@@ -85,9 +87,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _read(folder: Path) -> list[HalfLung]:
+def _read(folder: Path, size: int) -> list[HalfLung]:
     slices = track(read_slices(folder), "cutting lungs", console=console)
-    return [half for source in slices for half in half_lungs(folder, source)]
+    return [half for source in slices for half in half_lungs(folder, source, size=size)]
 
 
 def _split(halves: list[HalfLung]) -> tuple[list[HalfLung], list[HalfLung], list[HalfLung]]:
@@ -162,14 +164,14 @@ def _operating_points(
     return scale, offset - screen, 1 / (1 + math.exp(screen - alarm))
 
 
-def _scored(model: Path, halves: list[HalfLung]) -> Split:
+def _scored(model: Path, halves: list[HalfLung], size: int) -> Split:
     """Score views with the exported file, as the engine will."""
     from engines.classifier import view_probability
     from engines.onnx_runtime import OnnxModel  # loads onnxruntime
 
     onnx = OnnxModel(model, threads=2)
     scores: NDArray[np.float64] = np.asarray(
-        [view_probability(onnx, half.view.pixels, INPUT) for half in halves]
+        [view_probability(onnx, half.view.pixels, input_of(size)) for half in halves]
     )
     patients = np.asarray([half.source.patient for half in halves])
     return Split(scores, _labels(halves), patients)

@@ -1,4 +1,4 @@
-"""The card of `textbook-256`: figures measured on the spot, words that say what it is worth."""
+"""The card of a textbook classifier: figures measured on the spot, and what they are worth."""
 
 from __future__ import annotations
 
@@ -11,36 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.card import Accepted, DataSource, EngineCard, Figure, InputSpec, OperatingPoints
-from engines.preprocess import HU_WINDOW, VIEW_SIZE
+from engines.card import EngineCard, Figure, InputSpec, OperatingPoints
+from engines.preprocess import HU_WINDOW
 from training import evaluation
+from training.sources import CHEST_CT, luna_sources
 
-INPUT = InputSpec(
-    shape=(-1, 1, VIEW_SIZE, VIEW_SIZE), axes="NCHW", spacing_mm=None, hu_window=HU_WINDOW
-)
 SCREEN = 0.5  # by construction: the logit is shifted (training.textbook)
 
-CT_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.2",  # CT Image Storage
-    "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image Storage
-    "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image Storage
-)
-BODY_PARTS = ("CHEST", "THORAX", "LUNG", "WHOLEBODY", "WHOLE BODY")
-_SOURCES = (
-    DataSource(
-        name="LUNA16, axial slices through annotated nodules",
-        licence="CC BY 4.0",
-        use="training (subsets 0-7), thresholds (8), measurement (9)",
-        cite="Setio et al., Med Image Anal 42:1-13, 2017, doi:10.1016/j.media.2017.06.015",
-    ),
-    DataSource(
-        name="LIDC-IDRI, the scans and readings below LUNA16",
-        licence="CC BY 3.0",
-        use="as above; patients LIDC-IDRI-0001 and -0003 left out everywhere",
-        cite="Armato et al., Med Phys 38:915-931, 2011, doi:10.1118/1.3528204; "
-        "data doi:10.7937/K9/TCIA.2015.LO9QL9SX",
-    ),
-)
 _LIMITS = (
     "A weak baseline for building and testing the stream; not a medical device, not for diagnosis.",
     "Chest CT of adults only. Trained on slices of 1 mm pixels with lungs cut out; MR, "
@@ -81,6 +58,7 @@ class Outcome:
     test: Split
     train_halves: int
     train_patients: int
+    size: int
     note: str = ""
 
 
@@ -88,15 +66,15 @@ def write_card(folder: Path, outcome: Outcome, version: str = "0.1.0") -> Engine
     """Measure, and write engine.json beside model.onnx in `folder`."""
     alarm = round(outcome.alarm, 4)
     card = EngineCard(
-        name="textbook-256",
+        name=f"textbook-{outcome.size}",
         version=version,
         task="classify",
         simulated=False,
         description=_description(outcome),
-        accepted=Accepted(modalities=("CT",), sop_class_uids=CT_CLASSES, body_parts=BODY_PARTS),
-        input=INPUT,
+        accepted=CHEST_CT,
+        input=input_of(outcome.size),
         operating_points=OperatingPoints(screen=SCREEN, alarm=alarm),
-        training_data=_SOURCES,
+        training_data=luna_sources("training (subsets 0-7), thresholds (8), measurement (9)"),
         figures=(
             *_figures("validation, LUNA16 subset 8", outcome.validation, alarm),
             *_figures("test, LUNA16 subset 9", outcome.test, alarm),
@@ -108,6 +86,11 @@ def write_card(folder: Path, outcome: Outcome, version: str = "0.1.0") -> Engine
     )
     (folder / "engine.json").write_text(card.model_dump_json(indent=2) + "\n")
     return card
+
+
+def input_of(size: int) -> InputSpec:
+    """Return the tensor a classifier of views of `size` pixels a side takes."""
+    return InputSpec(shape=(-1, 1, size, size), axes="NCHW", spacing_mm=None, hu_window=HU_WINDOW)
 
 
 def _description(outcome: Outcome) -> str:

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-MAP_SIZE = 32  # cells of the last feature map: 256 / 2 / 2 / 2
-
 
 def build(width: int = 16) -> Any:
-    """Build the Keras model: (N, 256, 256, 1) float32 in [0, 1] -> two float32 outputs.
+    """Build the Keras model: (N, S, S, 1) float32 in [0, 1] -> two float32 outputs.
 
     Parameters
     ----------
@@ -23,7 +21,7 @@ def build(width: int = 16) -> Any:
     Returns
     -------
     keras.Model
-        Outputs `logit` (N, 1) of the view and `map` (N, 32, 32, 1), logits of the cells.
+        Outputs `logit` (N, 1) of the view and `map` (N, S / 8, S / 8, 1), logits of the cells.
     """
     from keras import Input, Model, initializers, layers  # 4 s, training only
 
@@ -51,7 +49,7 @@ def map_loss(target: Any, logits: Any) -> Any:
 
     Parameters
     ----------
-    target : (N, 32, 32, 1): 1 nodule, 0 none, -1 not counted.
+    target : (N, h, w, 1): 1 nodule, 0 none, -1 not counted.
     logits : the same shape.
     """
     from keras import ops

@@ -58,7 +58,7 @@ class EngineUsed(Record):
 
     name: str
     version: str
-    sha256: str = Field(description="of the ONNX file")
+    sha256: str = Field(description="of model.onnx; `precision` says which of the files computed")
     backend: str
     precision: str
 

@@ -29,17 +29,16 @@ def test_every_setting_is_documented():
 def test_figures_in_the_readme_are_those_of_the_card(engine):
     card = json.loads((ROOT / "engines/catalogue" / engine / "engine.json").read_text())
     readme = (ROOT / "README.md").read_text()
-    for figure in card["figures"]:
-        assert figures_line(figure) in readme
+    variants = [variant["figures"] for variant in card.get("variants", ())]
+    for rows in zip(card["figures"], *variants, strict=True):
+        assert figures_line(*rows) in readme
 
 
-def figures_line(figure):
-    interval = (
-        f" [{figure['low']:.2f}, {figure['high']:.2f}]" if figure.get("low") is not None else ""
-    )
-    return (
-        f"| {figure['on']} | {figure['name']} | {figure['value']:.2f}{interval} | {figure['n']} |"
-    )
+def figures_line(figure, *others):
+    values = [f"{figure['value']:.2f}", *(f"{other['value']:.2f}" for other in others)]
+    if figure.get("low") is not None:
+        values[0] += f" [{figure['low']:.2f}, {figure['high']:.2f}]"
+    return f"| {figure['on']} | {figure['name']} | {' | '.join(values)} | {figure['n']} |"
 
 
 def test_decisions_are_numbered_and_whole():

@@ -8,7 +8,7 @@ import pytest
 
 from engines.preprocess import View
 from training import evaluation
-from training.luna import HELD_OUT_PATIENTS, HalfLung, LunaSlice, read_slices, repair
+from training.luna import HELD_OUT_PATIENTS, HalfLung, LunaSlice, read_slices
 from training.tiles import CELL, TILE, cell_targets, draw
 
 
@@ -49,20 +49,6 @@ def test_interval_holds_its_value_and_is_wider_by_patient():
     )
     assert wide.low <= wide.value <= wide.high
     assert wide.high - wide.low > narrow.high - narrow.low
-
-
-def test_specks_of_wrap_around_are_repaired_and_nodules_are_not():
-    grey = np.full((60, 60), 25, dtype=np.uint8)
-    grey[40:] = 230
-    grey[10, 10], grey[50, 30] = 250, 6
-    rows, columns = np.mgrid[:60, :60]
-    distance = np.hypot(rows - 20, columns - 40)
-    nodule = distance < 2.5
-    grey[nodule] = np.interp(distance[nodule], [0, 2.5], [200, 60]).astype(np.uint8)
-    repaired = repair(grey)
-    assert repaired[10, 10] == 0
-    assert repaired[50, 30] == 255
-    assert np.array_equal(repaired[nodule], grey[nodule])
 
 
 def test_cells_are_marked_grey_at_the_rim_and_where_ignored():

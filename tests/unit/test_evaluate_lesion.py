@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from support.phantoms import chest_hu, dataset, part10
 from typer.testing import CliRunner
 
 from lesionstream.cli import app
@@ -78,7 +79,7 @@ def test_predictions_figures_and_a_page(data, tmp_path):
     assert max(empty) < min(full)
     assert "mean FROC sensitivity" in output
     text = page.read_text()
-    assert "None of these patients is on" in text
+    assert "No patient of the slices and frames is on its list" in text
     assert text.count("data:image/png;base64,") > 6
     assert "half-lungs, sensitivity at screen" in text
 
@@ -97,6 +98,29 @@ def test_labels_change_no_prediction(data, tmp_path):
         (tmp_path / "kept.csv").rename(data / "luna16-slices" / "labels.csv")
     assert again.read_text() == first.read_text()
     assert "mean FROC" not in output
+
+
+def test_whole_frames_are_shown_by_what_became_of_them(tmp_path):
+    folder = tmp_path / "lidc-dicom"
+    (folder / "P-1").mkdir(parents=True)
+    for i in range(3):
+        image = part10(dataset(chest_hu(seed=i, size=256)))
+        (folder / "P-1" / f"{i}.dcm").write_bytes(image)
+    head = ["file", "lesion_3of4", "clean_negative"]
+    rows = [["P-1/0.dcm", 1, 0], ["P-1/1.dcm", 0, 1], ["P-1/2.dcm", 0, 0]]
+    _table(folder / "slices.csv", head, rows)
+    outline = ["P-1/0.dcm", "nodule>=3mm", "80,100 90,100 90,110 80,110"]
+    _table(folder / "contours.csv", ["file", "kind", "contour"], [outline])
+    file, page, output = _evaluate(tmp_path, tmp_path, "frames")
+    assert [json.loads(line)["id"] for line in file.read_text().splitlines()] == [
+        "P-1/0.dcm",
+        "P-1/1.dcm",
+        "P-1/2.dcm",
+    ]
+    assert "of 1 slices with a lesion" in " ".join(output.split())
+    text = page.read_text()
+    assert text.count("data:image/png;base64,") == 3
+    assert "Whole frames that the readers dispute: 1" in text
 
 
 def test_a_folder_without_a_set_says_what_is_missing(tmp_path):

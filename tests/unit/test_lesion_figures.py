@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from training.lesion_figures import (
+    PatchScores,
     calibration_error,
     halves_of,
     match_slices,
@@ -65,8 +66,8 @@ def test_an_interval_holds_the_figure_and_narrows_with_patients():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 400)
     scores = np.clip(labels * 0.3 + rng.random(400), 0, 1)
-    few = patch_figures(scores[:60], labels[:60], np.arange(60) // 3, on="nowhere")[0]
-    many = patch_figures(scores, labels, np.arange(400) // 3, on="nowhere")[0]
+    few = patch_figures(PatchScores(scores[:60], labels[:60], np.arange(60) // 3), on="nowhere")[0]
+    many = patch_figures(PatchScores(scores, labels, np.arange(400) // 3), on="nowhere")[0]
     for figure in (few, many):
         assert figure.low < figure.value < figure.high
     assert many.high - many.low < few.high - few.low

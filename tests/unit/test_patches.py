@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training.luna import HELD_OUT_PATIENTS, read_patients
-from training.patches import blocks, read_labels, read_patches, touches
+from training.patches import read_labels, read_patches
 
 SERIES = ["", "a", "", "", "b", "b", "", "d", ""]
 PATIENTS = {"a": "A", "b": "B", "c": "C", "d": "A"}
@@ -47,20 +47,17 @@ def test_labels_are_read_in_order_or_not_at_all(folder, tmp_path_factory):
     assert read_labels(tmp_path_factory.mktemp("empty")) is None
 
 
-def test_real_blocks_share_no_patch_and_no_patient():
+def test_real_patches_are_on_one_side_of_a_split_or_on_none():
     data = os.environ.get("LESIONSTREAM_DATA")
     if not data or not (Path(data) / "luna16-patches").is_dir():
         pytest.skip("LESIONSTREAM_DATA names no folder with luna16-patches")
     patients = read_patients(Path(data) / "luna16-slices")
     patches = read_patches(Path(data) / "luna16-patches", patients)
     assert not HELD_OUT_PATIENTS & {patches.patients[i] for i in patches.first}
-    block = blocks(patches, 10)
-    for k in range(10):
-        inside, outside = ~touches(patches, block != k), ~touches(patches, block == k)
-        assert inside.sum() > 400
-        assert outside.sum() > 4500
-        assert not (inside & outside).any()
-        of = [
-            {patches.patients[i] for i in np.flatnonzero(side)} for side in (block == k, block != k)
-        ]
-        assert of[0] & of[1] <= {""}
+    left_out = set(sorted(set(patients.values()))[::5])
+    inside, outside = patches.only(left_out), patches.without(left_out)
+    assert len(inside.labels) > 200
+    assert len(outside.labels) > 2000
+    assert not set(inside.candidates) & set(outside.candidates)
+    assert {inside.patients[i] for i in (*inside.first, *inside.last)} <= left_out
+    assert not {outside.patients[i] for i in (*outside.first, *outside.last)} & left_out

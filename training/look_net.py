@@ -7,7 +7,7 @@ from typing import Any
 SIDE = 48
 
 
-def build(channels: tuple[int, ...] = (32, 64, 96, 128)) -> Any:
+def build(channels: tuple[int, ...] = (24, 48, 96, 128)) -> Any:
     """Build the Keras model: (N, 48, 48, 1) float32 in [0, 1] -> (N, 1) float32 logit.
 
     Parameters
