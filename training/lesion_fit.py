@@ -38,7 +38,7 @@ def fit(
     watch: Callable[[Progress], None],
     patches: Patches | None = None,
 ) -> Any:
-    """Train a detector on `fields`, and on `patches` if the recipe wants them.
+    """Train a detector on `fields`, and on mosaics of `patches` if the recipe wants them.
 
     Returns
     -------
@@ -56,7 +56,8 @@ def fit(
         augmentation=recipe.augmentation,
         even_sizes=recipe.even_sizes,
         seed=seed,
-        patches=patches if recipe.patches else None,
+        patches=patches,
+        mosaics=recipe.mosaics,
     )
     run = Run(folder, {**asdict(recipe), "seed": seed, "fields": len(fields)})
     mine_at = {int(recipe.steps * part) for part in _MINE_AT} if recipe.hard_negatives else set()

@@ -72,7 +72,7 @@ class Sampler:
     fields : to draw from.
     augmentation : how far tiles are changed.
     even_sizes : draw nodules of all sizes alike, not as often as they occur.
-    patches : if given, a quarter of the tiles are mosaics of four of these.
+    patches, mosaics : so many tiles of a batch are mosaics of four of these patches.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Sampler:
         even_sizes: bool,
         seed: int,
         patches: Patches | None = None,
+        mosaics: int = 0,
     ) -> None:
         self._fields = fields
         self._strength = STRENGTHS[augmentation]
@@ -92,7 +93,7 @@ class Sampler:
         weights = _evening(diameters) if even_sizes else np.ones(len(diameters))
         self._weights = weights / weights.sum()
         self._hard: list[tuple[int, Rows]] = []
-        self._patches = patches
+        self._patches, self._mosaics = patches, mosaics
         if patches is not None:
             self._pools = [np.flatnonzero(patches.labels == label) for label in (0, 1)]
 
@@ -105,7 +106,7 @@ class Sampler:
         rng = np.random.default_rng([self._seed, number])
         tiles, targets = [], []
         for i in range(size):
-            if self._patches is not None and i % 4 == 3:
+            if self._patches is not None and i >= size - self._mosaics:
                 tile, target = self._mosaic(self._patches, rng)
                 tiles.append(tile)
                 targets.append(target)

@@ -29,9 +29,10 @@ from training.recipes import LookRecipe, Recipe
 
 FOLDS = (3, 7)
 BASE = Recipe()
+LONG = replace(BASE, steps=9000, flips=2)
 TRIALS: dict[str, tuple[Recipe, str]] = {
     "base": (BASE, "moderate augmentation, 1,800 steps of 16 tiles"),
-    "patches": (replace(BASE, patches=True), "a quarter of the tiles are mosaics of patches"),
+    "mosaics": (replace(BASE, mosaics=4), "a quarter of the tiles are mosaics of patches"),
     "heavy": (replace(BASE, augmentation="heavy"), "any rotation, more zoom, shear and noise"),
     "flips-only": (replace(BASE, augmentation="flips"), "no augmentation but flips"),
     "hard-negatives": (replace(BASE, hard_negatives=True), "tiles around false positives"),
@@ -44,6 +45,12 @@ TRIALS: dict[str, tuple[Recipe, str]] = {
     "second-look": (
         replace(BASE, steps=1000, look=LookRecipe(steps=600)),
         "1,000 steps, and 600 of a patch net on 16 candidates, the same time",
+    ),
+    "long": (LONG, "9,000 steps"),
+    "long-mosaics": (replace(LONG, mosaics=2), "9,000 steps, an eighth of the tiles mosaics"),
+    "long-wide": (
+        replace(LONG, down=(32, 64, 128, 192), up=(128, 64, 32)),
+        "9,000 steps, twice the weights",
     ),
 }
 
@@ -84,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
             TRIALS[name][0],
             FOLDS,
             args.seed,
-            flips=(1, 4),
+            flips=_flips(TRIALS[name][0]),
         )
         for name in names
     ]
@@ -94,10 +101,15 @@ def main(argv: list[str] | None = None) -> int:
     rows = [
         _row(name, flips, args.work / f"{name}-{args.seed}", truths, known)
         for name in names
-        for flips in (1, 4)
+        for flips in _flips(TRIALS[name][0])
     ]
     print(markdown(rows))
     return 0
+
+
+def _flips(recipe: Recipe) -> tuple[int, ...]:
+    """Return how many flips are compared: none, all, the recipe's own."""
+    return tuple(sorted({1, 4, recipe.flips}))
 
 
 def _row(name: str, flips: int, folder: Path, truths: list[Truth], known: Patches) -> Row:

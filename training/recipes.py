@@ -44,7 +44,7 @@ class Recipe:
     repaired : undo the source's 8-bit wrap-around.
     even_sizes : draw nodules of all sizes more alike than they occur.
     hard_negatives : a quarter of the tiles lie around false positives found on the way.
-    patches : a quarter of the tiles are mosaics of luna16-patches.
+    mosaics : how many of the tiles of a batch are mosaics of luna16-patches.
     down, up : channels, see `training.lesion_net.build`.
     flips : at inference: 1 looks once, 2 at the mirror image, too, 4 at all four flips; averaged.
     look : the second look, None for none.
@@ -57,7 +57,7 @@ class Recipe:
     repaired: bool = True
     even_sizes: bool = False
     hard_negatives: bool = False
-    patches: bool = False
+    mosaics: int = 0
     down: tuple[int, ...] = (24, 48, 96, 128)
     up: tuple[int, ...] = (96, 48, 32)
     flips: int = 1

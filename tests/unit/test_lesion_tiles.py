@@ -33,7 +33,9 @@ def _patches(count=8):
 @pytest.mark.parametrize("patches", [None, _patches()])
 def test_the_target_lies_on_the_nodule_however_the_tile_was_turned(augmentation, patches):
     fields = [_field([(80, 90, 14)]), _field([(200, 60, 14), (60, 150, 14)])]
-    sampler = Sampler(fields, augmentation=augmentation, even_sizes=True, seed=1, patches=patches)
+    sampler = Sampler(
+        fields, augmentation=augmentation, even_sizes=True, seed=1, patches=patches, mosaics=12
+    )
     batch = sampler.draw(0, 48)
     assert batch.tiles.shape == (48, TILE, TILE, 1)
     assert batch.targets.shape == (48, CELLS, CELLS, 3)
