@@ -206,6 +206,7 @@ def measure(
         halves=halves,
         frames=frames,
         threshold=threshold,
+        shift=card.calibration_shift,
         read=lambda image: _grey(sets.slices, image),
     )
 

@@ -134,8 +134,7 @@ def half_figures(
     """Measure the decision "a nodule is in this lung" at `threshold`, and its calibration."""
 
     def gap(h: Halves) -> float:
-        p = np.clip(h.scores, 1e-6, 1 - 1e-6)
-        return calibration_error(p / (p + (1 - p) * np.exp(shift)), h.labels)
+        return calibration_error(unshifted(h.scores, shift), h.labels)
 
     positive = int(halves.labels.sum())
     patients = len(set(halves.patients.tolist()))
@@ -168,6 +167,12 @@ def patch_figures(patches: PatchScores, *, on: str, seed: int = 0) -> list[Figur
     everything = np.arange(len(scores))
     measures = {"patches, AUC": lambda chosen: auc(scores[chosen], labels[chosen])}
     return _figures(measures, everything, drawn, on, said)
+
+
+def unshifted(scores: NDArray[np.float64], shift: float) -> NDArray[np.float64]:
+    """Take a card's `calibration_shift` away from the logits of probabilities."""
+    p = np.clip(scores, 1e-6, 1 - 1e-6)
+    return np.asarray(p / (p + (1 - p) * np.exp(shift)))
 
 
 def calibration_error(

@@ -19,7 +19,7 @@ from training.frame_pictures import FOUND as _FOUND
 from training.frame_pictures import READER as _NODULE
 from training.frame_pictures import draw
 from training.froc import RATES, Matched, sensitivity_at, threshold_at
-from training.lesion_figures import Halves
+from training.lesion_figures import Halves, unshifted
 from training.lesion_truth import Truth
 from training.lidc import Frame
 from training.predictions import Prediction
@@ -50,6 +50,7 @@ class Evaluation:
     figures : the table.
     truths, predictions, slices : in the same order; empty without slices.
     frames : whole DICOM frames.
+    shift : the card's `calibration_shift`.
     read : makes the (H, W) uint8 picture of a slice from its name.
     """
 
@@ -62,6 +63,7 @@ class Evaluation:
     halves: Halves | None
     frames: Sequence[Frame]
     threshold: float
+    shift: float
     read: Callable[[str], NDArray[np.uint8]]
 
 
@@ -75,7 +77,7 @@ def write_report(path: Path, evaluation: Evaluation) -> None:
         _table(evaluation.figures),
     ]
     if evaluation.slices and evaluation.halves is not None:
-        parts.append(_curves(evaluation.slices, evaluation.halves, evaluation.threshold))
+        parts.append(_curves(evaluation, evaluation.halves))
         parts += _galleries(evaluation)
     parts += _frame_galleries(evaluation.frames, evaluation.threshold)
     path.write_text("\n".join(parts) + "</html>\n")
@@ -92,16 +94,16 @@ def _table(figures: Sequence[Figure]) -> str:
     return f"<table>{head}{rows}</table>"
 
 
-def _curves(slices: Sequence[Matched], halves: Halves, threshold: float) -> str:
+def _curves(evaluation: Evaluation, halves: Halves) -> str:
     """Draw FROC, ROC, reliability and sizes side by side."""
     from matplotlib.figure import Figure as Plot  # only reports draw
 
     plot = Plot(figsize=(13, 3.6), layout="constrained")
     axes = plot.subplots(1, 4)
-    _froc(axes[0], slices)
-    _roc(axes[1], halves, threshold)
-    _reliability(axes[2], halves)
-    _sizes(axes[3], slices)
+    _froc(axes[0], evaluation.slices)
+    _roc(axes[1], halves, evaluation.threshold)
+    _reliability(axes[2], unshifted(halves.scores, evaluation.shift), halves.labels)
+    _sizes(axes[3], evaluation.slices)
     file = io.BytesIO()
     plot.savefig(file, format="png", dpi=110)
     return f'<p><img class=curve alt="curves" src="{_data_url(file.getvalue())}">'
@@ -131,13 +133,11 @@ def _roc(axis: Any, halves: Halves, threshold: float) -> None:
     axis.grid(alpha=0.3)
 
 
-def _reliability(axis: Any, halves: Halves) -> None:
-    parts = np.array_split(np.argsort(halves.scores, kind="stable"), 10)
-    said = [halves.scores[p].mean() for p in parts if len(p)]
-    found = [halves.labels[p].mean() for p in parts if len(p)]
+def _reliability(axis: Any, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> None:
+    parts = [p for p in np.array_split(np.argsort(scores, kind="stable"), 10) if len(p)]
     axis.plot([0, 1], [0, 1], ":", color="grey")
-    axis.plot(said, found, "o-")
-    axis.set(title="half-lungs: calibration", xlabel="said", ylabel="found")
+    axis.plot([scores[p].mean() for p in parts], [labels[p].mean() for p in parts], "o-")
+    axis.set(title="half-lungs: calibration, unshifted", xlabel="said", ylabel="found")
     axis.grid(alpha=0.3)
 
 

@@ -47,6 +47,7 @@ TRIALS: dict[str, tuple[Recipe, str]] = {
         "1,000 steps, and 600 of a patch net on 16 candidates, the same time",
     ),
     "long": (LONG, "9,000 steps"),
+    "long-heavy": (replace(LONG, augmentation="heavy"), "9,000 steps, as heavy"),
     "long-mosaics": (replace(LONG, mosaics=2), "9,000 steps, an eighth of the tiles mosaics"),
     "long-wide": (
         replace(LONG, down=(32, 64, 128, 192), up=(128, 64, 32)),
