@@ -47,7 +47,7 @@ def undisturbed(servers, scans, tmp_path_factory):
     names = Names(f"t{secrets.token_hex(4)}-")
     topic_admin.create(servers.kafka, names)
     stack = Stack(servers.kafka, servers.redis, names, tmp_path_factory.mktemp("undisturbed"))
-    share_key(stack, scans)
+    prepare(stack)
     try:
         stack.worker("scoring")
         stack.worker("patients")
@@ -59,11 +59,12 @@ def undisturbed(servers, scans, tmp_path_factory):
         stack.close()
 
 
-def share_key(stack, scans):
-    """Let all runs use one pseudonym key: ids are compared between them."""
+def prepare(stack):
+    """Let all runs use one pseudonym key, for ids are compared, and the quickest engine."""
     home = stack.folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     (home / "pseudonym.key").write_text("5a" * 32 + "\n")
+    (home / "promoted.json").write_text('{"promoted": ["textbook-256"]}\n')
 
 
 def said(stack):
@@ -121,7 +122,7 @@ def check(stack, undisturbed):
 
 
 def survive(stack, scans, undisturbed, seed, *, kills=6, program=("-m", "lesionstream")):
-    share_key(stack, scans)
+    prepare(stack)
     chaos = Chaos(stack, scans, seed, program)
     chaos.run(kills)
     check(stack, undisturbed)
@@ -193,7 +194,7 @@ def alive(pid):
 
 
 def test_workers_come_and_go(stack, scans, undisturbed):
-    share_key(stack, scans)
+    prepare(stack)
     stack.worker("scoring")
     stack.worker("scoring")
     stack.worker("patients")
