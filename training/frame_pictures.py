@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Candidate, CtSlice, Score
+from engines import Candidate, Score
 from engines.preprocess import HU_WINDOW
 from training.lidc import Frame
 
@@ -20,7 +20,9 @@ _LEAST_SHOWN = 0.1
 
 def draw(frame: Frame, threshold: float) -> Picture:
     """Draw one frame: (320, 320, 3) uint8 BGR; candidates from `threshold` on have boxes."""
-    picture = _with_heat(_grey(frame.ct), frame.score)
+    small = cv2.resize(grey_of(frame.ct.hu), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    picture = _with_heat(grey, frame.score)
     height, width = frame.ct.hu.shape
     scale = np.array([SIDE / width, SIDE / height])
     outlines = [np.rint(contour * scale).astype(np.int32) for contour in frame.contours]
@@ -31,11 +33,10 @@ def draw(frame: Frame, threshold: float) -> Picture:
     return picture
 
 
-def _grey(ct: CtSlice) -> Picture:
+def grey_of(hu: NDArray[np.float32]) -> Picture:
+    """Map HU -1000..400 to 0..255: (H, W) uint8."""
     low, high = HU_WINDOW
-    unit = np.clip((ct.hu - low) / (high - low), 0, 1)
-    small = cv2.resize((unit * 255).astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+    return np.asarray(np.rint(np.clip((hu - low) / (high - low), 0, 1) * 255), dtype=np.uint8)
 
 
 def _with_heat(picture: Picture, score: Score) -> Picture:

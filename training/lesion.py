@@ -86,8 +86,8 @@ def train(
     Parameters
     ----------
     data : holds luna16-slices and luna16-patches.
-    out : the engine's folder; model.onnx, engine.json, scores.json and
-        patients.txt are made anew.
+    out : the engine's folder; model.onnx, engine.json, scores.json, patients.txt and what
+        belongs to int8 are made anew.
     work : runs lie here; one that is finished is not made again, one that broke off goes on.
     left_out : LUNA16 subsets to cross-validate on, those of one run together; the operating
         points come from these.

@@ -24,8 +24,8 @@ from engines.loading import (
     load_model,
     read_card,
 )
-from engines.preprocess import HU_WINDOW
 from training import lidc
+from training.frame_pictures import grey_of
 from training.lesion_figures import (
     PatchScores,
     halves_of,
@@ -240,9 +240,7 @@ def _notice(patients: set[str], trained: set[str], sets: Sets) -> str:
 
 def _grey(folder: Path | None, image: str) -> NDArray[np.uint8]:
     assert folder is not None  # noqa: S101 -- there are slices to show only with a folder
-    low, high = HU_WINDOW
-    unit = (read_hu(folder, image) - low) / (high - low)
-    return np.asarray(np.rint(unit * 255), dtype=np.uint8)
+    return grey_of(read_hu(folder, image))
 
 
 def _table(figures: Sequence[Figure]) -> Table:

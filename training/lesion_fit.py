@@ -95,10 +95,14 @@ def hard_negatives(model: Model, fields: list[Field]) -> list[tuple[int, float, 
     for i in picked.tolist():
         field = fields[i]
         marked = np.concatenate((field.nodules, field.ignored))
-        free = [
-            (i, float(x), float(y))
-            for _, x, y, _ in candidates(model, field)
-            if not (np.hypot(marked[:, 0] - x, marked[:, 1] - y) <= marked[:, 2]).any()
-        ]
-        places += free[:_HARD_A_FIELD]
+        rows = candidates(model, field)[:, 1:3]
+        free = rows[nearest(rows, marked) > 1.0][:_HARD_A_FIELD]
+        places += [(i, float(x), float(y)) for x, y in free]
     return places
+
+
+def nearest(rows: NDArray[np.float64], findings: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance of each place to its nearest finding, in diameters of that; (n,)."""
+    offset = rows[:, None] - findings[None, :, :2]
+    distance = np.hypot(offset[..., 0], offset[..., 1]) / findings[None, :, 2]
+    return np.asarray(distance.min(axis=1, initial=np.inf))

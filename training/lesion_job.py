@@ -165,7 +165,7 @@ def _fit(job: Job, train: list[Field], patches: Patches) -> Stages:
 
 
 def _predict(job: Job, stages: Stages, test: list[Field], patches: Patches) -> None:
-    """Predict what was left out, by the recipe, and the slices with 1 and 4 flips, too."""
+    """Predict what was left out by the recipe, and the slices with the other flips asked for."""
     _write(job.folder / PREDICTIONS, _said(Joined(stages, RAW), test, patches))
     for flips in job.flips:
         model = Joined(replace(stages, flips=flips), RAW)

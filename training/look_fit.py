@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engines.model import Model
 from training.fitting import Progress, Run, Schedule, train
 from training.lesion_fields import Field
-from training.lesion_fit import candidates
+from training.lesion_fit import candidates, nearest
 from training.look_net import SIDE
 from training.patches import Patches
 from training.recipes import LookRecipe
@@ -41,8 +41,8 @@ def find_examples(model: Model, fields: Sequence[Field], patches: Patches | None
     for field in fields:
         marked = np.concatenate((field.nodules, field.ignored))
         rows = candidates(model, field)[:_MOST_A_FIELD, 1:3]
-        hit = _nearest(rows, field.nodules) <= 0.5
-        free = _nearest(rows, marked) > 1.0
+        hit = nearest(rows, field.nodules) <= 0.5
+        free = nearest(rows, marked) > 1.0
         places = np.concatenate((field.nodules[:, :2], rows[hit], rows[free]))
         pixels += [_cut(field.pixels, x, y) for x, y in places]
         labels += [1] * (len(field.nodules) + int(hit.sum())) + [0] * int(free.sum())
@@ -50,13 +50,6 @@ def find_examples(model: Model, fields: Sequence[Field], patches: Patches | None
         pixels += list(patches.pixels)
         labels += patches.labels.tolist()
     return Examples(pixels, np.asarray(labels, dtype=np.int64))
-
-
-def _nearest(rows: NDArray[np.float64], findings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance of each place to its nearest finding, in diameters of that; (n,)."""
-    offset = rows[:, None] - findings[None, :, :2]
-    distance = np.hypot(offset[..., 0], offset[..., 1]) / findings[None, :, 2]
-    return np.asarray(distance.min(axis=1, initial=np.inf))
 
 
 def _cut(pixels: Pixels, x: float, y: float) -> Pixels:
