@@ -105,14 +105,17 @@ def train_lesion(
 
     left_out = PAIRS
     if folds is not None:
-        left_out = tuple(tuple(map(int, together.split("+"))) for together in folds.split(","))
+        try:
+            left_out = tuple(tuple(map(int, pair.split("+"))) for pair in folds.split(","))
+        except ValueError as error:
+            raise typer.BadParameter(f"{folds!r} is no list of folds such as 3+7,0+1") from error
     train(data, out, work, left_out=left_out, seed=seed, workers=workers)
 
 
 @evaluate_app.command("lesion")
 def evaluate_lesion(
     data: Annotated[
-        Path, typer.Option(help="luna16-patches, luna16-slices, or the folder that holds them.")
+        Path, typer.Option(help="luna16-patches, luna16-slices, lidc-dicom, or what holds them.")
     ],
     predictions: Annotated[
         Path | None, typer.Option(help="Write a JSON line an item here.", show_default=False)
