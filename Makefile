@@ -1,9 +1,12 @@
 # Every target that needs the tools makes them first (`make setup`), so a fresh clone starts anywhere.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-training soak audit lint format types up down docs lock clean
+.PHONY: help setup setup-tests demo test test-training soak audit lint format types up down docs lock clean
 
 BIN := .venv/bin
-ROOMS := wire identity producers engines stream training lesionstream local
+LOCK := PIP_FIND_LINKS= PIP_INDEX_URL= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" \
+    $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url \
+    --no-emit-find-links --no-emit-trusted-host --allow-unsafe --no-emit-options
+ROOMS := wire identity producers engines stream training lesionstream local benchmarks
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,17 +14,20 @@ help: ## list these targets
 setup: ## install what is missing: .venv, Java, Maven, Redis, Kafka's jars (YES=1: without asking)
 	@bash deploy/setup.sh
 
+setup-tests: ## the same, and what only tests need (DCMTK, Prometheus)
+	@WITH_TESTS=1 bash deploy/setup.sh
+
 demo: setup ## everything at once (DATA=folder of DICOM, SECONDS=60 to end by itself)
 	@exec $(BIN)/lesionstream demo $(if $(DATA),--data "$$DATA") $(if $(SECONDS),--seconds "$(SECONDS)")
 
-test: setup ## all tests that need no GPU (ARGS=... goes to pytest)
+test: setup-tests ## all tests that need no GPU (ARGS=... goes to pytest)
 	@exec $(BIN)/python -m pytest -m "not soak and not gpu" $(ARGS)
 
-test-training: setup ## the tests of what makes engines; installs the `train` extra (1 GB) first
+test-training: setup-tests ## the tests of what makes engines; installs the `train` extra (1 GB) first
 	@$(BIN)/pip install --quiet -e '.[train,keras2]'
 	@REQUIRE_TRAINING=1 $(BIN)/python -m pytest tests/networks tests/unit/test_keras_import.py $(ARGS)
 
-soak: setup ## the tests that take minutes to observe
+soak: setup-tests ## the tests that take minutes to observe
 	@exec $(BIN)/python -m pytest -m soak $(ARGS)
 
 lint: setup types ## formatting, rules, types, imports between rooms, spelling
@@ -38,7 +44,7 @@ format: setup ## put the sources in shape
 	@$(BIN)/ruff format .
 
 audit: setup ## known vulnerabilities in what is locked, and risky code (fails where it cannot look)
-	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements-dev.lock
 	@$(BIN)/ruff check --select S --ignore S311 .
 
 up: setup ## start the local Kafka and Redis, print their addresses
@@ -51,10 +57,9 @@ docs: setup ## regenerate the generated documents (JSON Schemas, AsyncAPI)
 	@exec $(BIN)/python -m wire.schemas
 
 lock: setup ## lock the newest allowed versions, by hash and without addresses
-	@PIP_FIND_LINKS= PIP_INDEX_URL= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" \
-	    $(BIN)/pip-compile --quiet --upgrade --extra dev --generate-hashes --strip-extras \
-	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --allow-unsafe \
-	    --no-emit-options --output-file requirements.lock pyproject.toml
+	@$(LOCK) --upgrade --extra dev --output-file requirements-dev.lock pyproject.toml
+	@cp requirements-dev.lock requirements.lock # the same versions, without the tools
+	@$(LOCK) --output-file requirements.lock pyproject.toml
 
 clean: ## remove caches and build outputs (.venv and .lesionstream stay)
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

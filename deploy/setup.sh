@@ -2,7 +2,8 @@
 # Makes .venv/bin/lesionstream and all that it starts: Python packages, Java, Redis, Kafka's jars.
 #
 # Installs system packages only where a command is missing: as root or with YES=1 without asking, on
-# a terminal it asks, otherwise it names them and exits 2. A second run does nothing.
+# a terminal it asks, otherwise it names them and exits 2. A second run does nothing. With
+# WITH_TESTS=1 it brings what only tests need, too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,6 +38,9 @@ missing_packages() {
     [ "$(java_release)" -ge "$JAVA_MIN" ] 2>/dev/null || java_package
     have mvn || echo maven
     have redis-server || echo redis-server
+    [ "${WITH_TESTS:-}" = 1 ] || return 0
+    have storescu || echo dcmtk
+    have prometheus || echo prometheus
 }
 
 # The default Java of Ubuntu 22.04 is 11; that of Debian 13 is 21, and it has no 17.
@@ -91,16 +95,16 @@ check_python() {
         fail "$("$PYTHON" -V) is too old: set PYTHON to Python 3.11 or later"
 }
 
-wanted_stamp() { { pwd; "$PYTHON" -V; cat pyproject.toml requirements.lock; } | sha256sum; }
+wanted_stamp() { { pwd; "$PYTHON" -V; cat pyproject.toml requirements-dev.lock; } | sha256sum; }
 
 make_venv() {
     local wanted
     wanted=$(wanted_stamp)
     [ -x .venv/bin/lesionstream ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$wanted" ] && return
     .venv/bin/python -m pip --version >/dev/null 2>&1 || quietly "$PYTHON" -m venv --clear .venv
-    say "installing the Python packages of requirements.lock into .venv (about a minute)"
+    say "installing the Python packages of requirements-dev.lock into .venv (about a minute)"
     local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input)
-    quietly "${pip[@]}" install --require-hashes --requirement requirements.lock
+    quietly "${pip[@]}" install --require-hashes --requirement requirements-dev.lock
     quietly "${pip[@]}" install --no-deps --editable .
     echo "$wanted" >"$STAMP"
 }

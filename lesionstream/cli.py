@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from lesionstream import cli_devices
 from lesionstream.cli_engines import engines_app, evaluate_app, train_app
 from lesionstream.cli_options import Jsonl, Paths
 
@@ -33,6 +34,8 @@ app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(topics_app, name="topics")
 app.add_typer(letters_app, name="dead-letters")
+app.command()(cli_devices.listen)
+app.command()(cli_devices.simulate)
 
 
 class Device(StrEnum):
@@ -101,12 +104,19 @@ def worker(
         str | None,
         typer.Option(help="scoring: this engine looks at every frame, too, and decides nothing."),
     ] = None,
+    scale: Annotated[
+        int, typer.Option(min=1, max=64, help="So many processes; one that ends is started again.")
+    ] = 1,
 ) -> None:
-    """Run a worker until it is told to stop; start as many as you like."""
-    from lesionstream import workers
+    """Run a worker until it is told to stop; start as many as you like, on as many machines."""
+    from lesionstream import scaling, workers
 
     if shadow is not None and name is not WorkerName.SCORING:
         fail("--shadow is for worker scoring.")
+    if scale > 1:
+        more = [] if shadow is None else ["--shadow", shadow]
+        scaling.run(["worker", name.value, *more], scale)
+        return
     workers.run(name.value, shadow=shadow)
 
 
@@ -251,6 +261,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from lesionstream.settings import SettingsError
     from local import LocalError
     from producers.publisher import PublishError
+    from producers.scanner.device import NotTaken
     from training.jobs import JobFailed
     from wire.decode_pool import DecoderUnavailable
     from wire.topic_admin import BrokerUnavailable
@@ -262,6 +273,7 @@ def _expected() -> tuple[type[Exception], ...]:
         JobFailed,
         LocalError,
         PublishError,
+        NotTaken,
         BrokerUnavailable,
         DecoderUnavailable,
         OSError,

@@ -1,59 +1,85 @@
 """`demo`: everything at once, on this machine, with a live table of what it says."""
 
-import ctypes
-import os
+import json
 import secrets
 import shutil
-import signal
 import subprocess
-import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
-
 import local
-from identity.pseudonyms import load_or_make_key
+from identity.pseudonyms import Pseudonyms, load_or_make_key
+from lesionstream import catalogue, children
 from lesionstream.console import out, say
 from lesionstream.demo_view import Board, save_picture
 from lesionstream.settings import settings
+from lesionstream.simulating import AE_TITLE
+from lesionstream.surface import surface_of
+from lesionstream.workers import INPUT
 from producers.publisher import Publisher, PublishError
 from producers.quarantine import Quarantine
 from producers.replay import SOURCE, Tally, replay
+from producers.scanner.course import Course
+from producers.scanner.device import SUCCESS
 from producers.sources import Source, find
 from wire import topic_admin
+from wire.groups import GroupWatch
 from wire.reading import read
 from wire.topics import ALERTS, RESULTS, Names
 
-WORKERS = ("scoring", "patients")
+LISTEN = ["listen", "--host", "127.0.0.1", "--port", "0", "--allow", AE_TITLE]
 READY_S = 90.0
 DRAIN_S = 30.0
 REFRESH_S = 0.5
-PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The demo's own stack: where it is, and where it keeps what."""
+
+    kafka: str
+    redis: str
+    names: Names
+    home: Path
+
+    def environment(self) -> dict[str, str]:
+        """Return what makes a command work on this stack."""
+        return {
+            "LESIONSTREAM_KAFKA": self.kafka,
+            "LESIONSTREAM_REDIS": self.redis,
+            "LESIONSTREAM_TOPIC_PREFIX": self.names.prefix,
+        }
 
 
 def demo(data: Path | None, *, seconds: float | None, fps: float, picture: Path | None) -> int:
-    """Run the demo; return 0 only if every frame published was answered."""
-    folder = data or Path(pydicom.__file__).parent / "data" / "test_files"
-    sources = find([folder])
-    if not sources:
-        say(f"no file below {folder}")
+    """Run the demo; return 0 only if every frame published was answered.
+
+    With the simulated scanner (`data` None) at least one alert must have come, too.
+    """
+    sources = find([data]) if data is not None else []
+    if data is not None and not sources:
+        say(f"no file below {data}")
         return 2
     home = settings().home / "demo"
-    names = Names(f"demo-{secrets.token_hex(4)}-")
-    board = Board(str(folder))
+    board = Board(str(data or "simulated scanner"), engine=_engine(), alerts_needed=data is None)
     with ExitStack() as stack:
         kafka, redis = stack.enter_context(_servers(home))
+        names = Names(f"demo-{secrets.token_hex(4)}-")
+        ours = Stack(kafka, redis, names, home)
         say("creating topics, starting workers ...")
         topic_admin.create(kafka, names)
-        processes = stack.enter_context(_workers(home, kafka, redis, names))
-        if not _ready(kafka, names, processes):
-            say(f"the workers did not start; see {home / 'logs'}")
+        processes = stack.enter_context(_children())
+        for name in INPUT:
+            processes.append(_start(["worker", name], ours, name))
+        if data is None:
+            processes.append(_start(LISTEN, ours, "listener"))
+        if not _ready(ours, processes):
+            say(f"not everything started; see {home / 'logs'}")
             return 2
         board.start()
         stop, done = threading.Event(), threading.Event()
@@ -61,7 +87,10 @@ def demo(data: Path | None, *, seconds: float | None, fps: float, picture: Path 
         stack.callback(stop.set)
         for topic in (RESULTS, ALERTS):
             _in_background(_watch, kafka, names.of(topic), board, done)
-        publishing = _in_background(_publish, kafka, names, sources, home, fps, board, stop)
+        if data is None:
+            publishing = _in_background(_scan, ours, processes[-1].pid, fps, board, stop)
+        else:
+            publishing = _in_background(_publish, ours, sources, fps, board, stop)
         _show(board, processes, publishing, seconds)
         stop.set()
         publishing.join(DRAIN_S)
@@ -70,6 +99,12 @@ def demo(data: Path | None, *, seconds: float | None, fps: float, picture: Path 
         save_picture(board, picture)
     out.print(board.summary())
     return 0 if board.complete() else 1
+
+
+def _engine() -> str:
+    engine = catalogue.load()
+    engine.close()
+    return f"{engine.card.name} {engine.card.version}, {engine.precision}"
 
 
 @contextmanager
@@ -95,68 +130,49 @@ def _servers(home: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _workers(
-    home: Path, kafka: str, redis: str, names: Names
-) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Run both workers; they end with the block, and with this process however it ends."""
-    environment = os.environ | {
-        "LESIONSTREAM_KAFKA": kafka,
-        "LESIONSTREAM_REDIS": redis,
-        "LESIONSTREAM_TOPIC_PREFIX": names.prefix,
-    }
-    logs = home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+def _children() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Yield a list of processes that end with the block, the last one first."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        for name in WORKERS:
-            with (logs / f"{name}.log").open("wb") as log:
-                processes.append(
-                    subprocess.Popen(  # noqa: S603 - our own command
-                        [sys.executable, "-m", "lesionstream", "worker", name],
-                        env=environment,
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=log,
-                        preexec_fn=_die_with_parent,
-                    )
-                )
         yield processes
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        children.end(reversed(processes))
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _start(
+    command: Sequence[str], stack: Stack, log: str, stdout: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a command on the stack; what it says goes to `log`."""
+    logs = stack.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / f"{log}.log").open("wb") as file:
+        return children.start(
+            command, environment=stack.environment(), stdout=stdout or file, stderr=file
+        )
 
 
-def _ready(kafka: str, names: Names, processes: Sequence[subprocess.Popen[bytes]]) -> bool:
-    """Wait until both consumer groups have members that have their partitions."""
-    admin = KafkaAdminClient(bootstrap_servers=kafka.split(","))
-    groups = [names.group(name) for name in WORKERS]
+def _ready(stack: Stack, processes: Sequence[subprocess.Popen[bytes]]) -> bool:
+    """Wait until all processes have said where they are, and the groups have their partitions."""
     deadline = time.monotonic() + READY_S
-    try:
+    with ExitStack() as watches:
+        groups = [
+            watches.enter_context(
+                GroupWatch(stack.kafka, stack.names.group(name), stack.names.of(topic))
+            )
+            for name, topic in INPUT.items()
+        ]
         while time.monotonic() < deadline and all(p.poll() is None for p in processes):
-            if all(_stable(admin, group) for group in groups):
+            if all(surface_of(p.pid) for p in processes) and all(map(_stable, groups)):
                 return True
             time.sleep(REFRESH_S)
-    finally:
-        admin.close()
     return False
 
 
-def _stable(admin: KafkaAdminClient, group: str) -> bool:
+def _stable(group: GroupWatch) -> bool:
     try:
-        described = admin.describe_groups([group])[group]
-    except KafkaError:
-        return False
-    return bool(described["members"]) and described["group_state"] == "Stable"
+        return group.look().stable
+    except topic_admin.BrokerUnavailable:
+        return False  # the coordinator of a group that nobody joined yet
 
 
 def _in_background(target: object, *args: object) -> threading.Thread:
@@ -170,19 +186,42 @@ def _watch(kafka: str, topic: str, board: Board, stop: threading.Event) -> None:
         board.take(record)
 
 
+def _scan(stack: Stack, listener: int, fps: float, board: Board, stop: threading.Event) -> None:
+    """Let the simulated scanner send until told to stop; count what it was told is stored."""
+    pseudonyms = Pseudonyms(load_or_make_key(settings().pseudonym_key_file))
+    with urllib.request.urlopen(f"http://{surface_of(listener)}/live", timeout=5) as answer:
+        port = json.load(answer)["facts"]["port"]
+    words = ["simulate", "--to", f"127.0.0.1:{port}", "--fps", str(fps), "--loop", "--jsonl"]
+    scanner = _start(words, stack, "scanner", subprocess.PIPE)
+    _in_background(_end_when, stop, scanner)
+    assert scanner.stdout is not None  # noqa: S101
+    courses = list(Course)
+    for line in scanner.stdout:
+        sent = json.loads(line)
+        if sent["status"] != SUCCESS:
+            board.problem = f"the listener refused an image: {sent['comment']}"
+            continue
+        board.published += 1
+        number = int(sent["PatientID"].rpartition("-")[2])
+        patient_id = pseudonyms.patient("", sent["PatientID"])
+        board.truth(patient_id, courses[(number - 1) % len(courses)].value)
+    scanner.wait()
+    if not stop.is_set():
+        board.problem = board.problem or f"the scanner ended; see {stack.home / 'logs'}"
+
+
+def _end_when(stop: threading.Event, process: subprocess.Popen[bytes]) -> None:
+    stop.wait()
+    process.terminate()
+
+
 def _publish(
-    kafka: str,
-    names: Names,
-    sources: Sequence[Source],
-    home: Path,
-    fps: float,
-    board: Board,
-    stop: threading.Event,
+    stack: Stack, sources: Sequence[Source], fps: float, board: Board, stop: threading.Event
 ) -> None:
     """Replay over and over until told to stop; the same frames keep their ids."""
     key = load_or_make_key(settings().pseudonym_key_file)
     try:
-        with Publisher(kafka, names=names, source=SOURCE) as publisher:
+        with Publisher(stack.kafka, names=stack.names, source=SOURCE) as publisher:
             while not stop.is_set():
                 before = board.published
 
@@ -193,7 +232,7 @@ def _publish(
                 replay(
                     sources,
                     publisher=publisher,
-                    quarantine=Quarantine(home / "quarantine"),
+                    quarantine=Quarantine(stack.home / "quarantine"),
                     key=key,
                     fps=fps,
                     progress=progress,
@@ -211,16 +250,14 @@ def _show(
 ) -> None:
     """Show the board until time is up, Ctrl-C, or something ends that should not."""
     end = time.monotonic() + seconds if seconds else None
-    try:
-        with board.shown(out) as refresh:
-            while end is None or time.monotonic() < end:
-                if not publishing.is_alive() or any(p.poll() is not None for p in processes):
-                    board.problem = board.problem or "a worker ended; see the logs"
-                    return
-                time.sleep(REFRESH_S)
-                refresh()
-    except KeyboardInterrupt:
-        say("ending ...")
+    with suppress(KeyboardInterrupt), board.shown(out) as refresh:
+        while end is None or time.monotonic() < end:
+            if not publishing.is_alive() or any(p.poll() is not None for p in processes):
+                board.problem = board.problem or "a process ended; see the logs"
+                return
+            time.sleep(REFRESH_S)
+            refresh()
+    say("ending ...")
 
 
 def _drain(board: Board) -> None:

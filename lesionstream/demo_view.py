@@ -37,6 +37,7 @@ class Row:
     modality: str = ""
     answer: str = "no answer yet"
     alarms: int = 0
+    truth: str = ""
 
 
 class Board:
@@ -44,14 +45,17 @@ class Board:
 
     Parameters
     ----------
-    data : what is replayed, for the title.
+    data : where the frames come from, for the title.
+    engine : what scores, for the title.
+    alerts_needed : whether a demo without an alert went wrong.
     """
 
-    def __init__(self, data: str) -> None:
+    def __init__(self, data: str, *, engine: str = "", alerts_needed: bool = False) -> None:
         self.published = 0
         self.unusable: set[str] = set()
         self.problem = ""
-        self._data = data
+        self._title = " · ".join(part for part in ("Lesionstream demo", data, engine) if part)
+        self._alerts_needed = alerts_needed
         self._lock = threading.Lock()
         self._answered: set[tuple[str, int, int]] = set()
         self._reasons: Counter[str] = Counter()
@@ -80,14 +84,22 @@ class Board:
             except ValidationError as error:
                 self.problem = f"a {kind} that is no {kind}: {error.error_count()} problems"
 
-    def complete(self) -> bool:
-        """Tell whether each frame published has its finding, and nothing went wrong."""
+    def truth(self, patient_id: str, course: str) -> None:
+        """Show what is really the matter with a simulated patient."""
         with self._lock:
-            return not self.problem and 0 < self.published == len(self._answered)
+            self._row(patient_id).truth = course
+
+    def complete(self) -> bool:
+        """Tell whether each frame published has its finding, and what must come came."""
+        with self._lock:
+            alerted = bool(self._delays_ms) or not self._alerts_needed
+            answered = 0 < self.published == len(self._answered)
+            return not self.problem and answered and alerted
 
     def render(self) -> RenderableType:
         """Return the live view."""
         with self._lock:
+            simulated = any(row.truth for row in self._rows.values())
             table = Table(
                 "patient (pseudonym)",
                 "modality",
@@ -95,6 +107,7 @@ class Board:
                 "lesion probability",
                 "recommendation (needs sign-off)",
                 "alarms",
+                *(["simulated"] if simulated else []),
                 expand=True,
             )
             rows = sorted(self._rows.items(), key=lambda item: -max(item[1].trend, default=0))
@@ -108,10 +121,11 @@ class Board:
                     last + _spark(row.trend),
                     row.answer,
                     str(row.alarms or ""),
+                    *([row.truth] if simulated else []),
                     style=style,
                 )
             return Group(
-                Text(f"Lesionstream demo · {self._data} · decision support only", style="bold"),
+                Text(f"{self._title} · decision support only", style="bold"),
                 table,
                 self._status(),
             )

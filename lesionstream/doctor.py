@@ -1,12 +1,13 @@
 """`doctor`: look at everything a stack needs, and say what to do about what is wrong."""
 
+import json
 import shutil
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -15,7 +16,9 @@ from identity.pseudonyms import KeyFileError, load_or_make_key
 from lesionstream import catalogue, endpoints
 from lesionstream.console import out
 from lesionstream.settings import SettingsError, settings
+from lesionstream.surface import run_folder
 from wire import topic_admin
+from wire.groups import GroupWatch
 from wire.topics import FRAMES, RESULTS
 
 MIN_FREE_BYTES = 5 << 30
@@ -34,7 +37,7 @@ class Check:
 def doctor() -> int:
     """Print each check as it is made; return 1 if one needs something done."""
     wrong = False
-    for look in (_python, _home, _key, _engine, _redis, _kafka, _topics, _lag):
+    for look in (_python, _home, _key, _engine, _surfaces, _redis, _kafka, _topics, _lag):
         checks = _looked(look)
         for check in checks:
             _show(check)
@@ -114,37 +117,33 @@ def _lag() -> list[Check]:
     checks = []
     for worker, topic in (("scoring", FRAMES), ("patients", RESULTS)):
         group = names.group(worker)
-        try:
-            behind, members = _group(address, group, names.of(topic))
-        except KafkaError as error:
-            checks.append(Check(f"worker {worker}", str(error), "see that the broker runs"))
-            continue
-        remedy = "" if members else f"start one: lesionstream worker {worker}"
-        found = f"{members} running, {behind} messages behind"
+        with GroupWatch(address, group, names.of(topic)) as watch:
+            state = watch.look()
+        remedy = "" if state.members else f"start one: lesionstream worker {worker}"
+        found = f"{state.members} running, {state.behind} messages behind"
         checks.append(Check(f"worker {worker}", found, remedy))
     return checks
 
 
-def _group(address: str, group: str, topic: str) -> tuple[int, int]:
-    """Return (messages behind, members) of a consumer group on a topic."""
-    admin = KafkaAdminClient(bootstrap_servers=address.split(","))
-    consumer = KafkaConsumer(bootstrap_servers=address.split(","), enable_auto_commit=False)
-    try:
-        places = [
-            TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())
-        ]
-        ends, starts = consumer.end_offsets(places), consumer.beginning_offsets(places)
-        committed = admin.list_group_offsets([group])[group]
-        behind = 0
-        for place in places:
-            entry = committed.get(place)
-            offset = entry.offset if entry is not None and entry.offset >= 0 else starts[place]
-            behind += max(0, ends[place] - offset)
-        members = len(admin.describe_groups([group])[group]["members"])
-        return behind, members
-    finally:
-        consumer.close()
-        admin.close()
+def _surfaces() -> list[Check]:
+    """Ask every process that said its address in the state folder."""
+    checks = []
+    for file in sorted(run_folder(settings().home).glob("*.json")):
+        (place,) = json.loads(file.read_text())[0]["targets"]
+        try:
+            with urllib.request.urlopen(f"http://{place}/ready", timeout=2) as answer:
+                said = json.load(answer)
+        except urllib.error.HTTPError as error:
+            said = json.load(error)
+        except OSError as error:
+            remedy = f"it ended without a word: delete {file}, and start it again"
+            checks.append(Check(file.stem, f"http://{place}: {error}", remedy))
+            continue
+        why = "; ".join([*said["dead"], *said["not_ready"]])
+        found = f"http://{place}, {'ready' if said['ready'] else why}"
+        remedy = "" if said["ready"] else "see its log, and docs/operations.md"
+        checks.append(Check(file.stem, found, remedy))
+    return checks
 
 
 def _redis() -> list[Check]:

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         "auto", description="of the engine; auto is what its card says"
     )
     engine_threads: int | None = Field(None, ge=1, description="CPU threads of the engine")
+    http: str = Field(
+        "127.0.0.1:0",
+        pattern=r"^[^\s:/]+:\d{1,5}$",
+        description="host:port of /metrics, /live and /ready; port 0 takes a free one",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")

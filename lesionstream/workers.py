@@ -6,9 +6,16 @@ from engines import Engine
 from lesionstream import catalogue, endpoints
 from lesionstream.console import set_up_logging
 from lesionstream.settings import settings
+from lesionstream.surface import surface
 from stream import faust_app
+from stream.health import Pulse
+from stream.watch import WorkerWatch
+from wire.topics import FRAMES, RESULTS, Topic
 
 log = structlog.get_logger(__name__)
+
+INPUT: dict[str, Topic] = {"scoring": FRAMES, "patients": RESULTS}
+"""What each worker takes in."""
 
 
 def run(name: str, *, shadow: str | None = None) -> None:
@@ -21,6 +28,7 @@ def run(name: str, *, shadow: str | None = None) -> None:
     wanted = settings()
     level = set_up_logging(wanted.log_level)
     kafka = endpoints.kafka()
+    pulse = Pulse()
     if name == "scoring":
         engine = catalogue.load(catalogue.engine_in_use())
         faust_app.wait_for_topics(kafka, wanted.names)
@@ -33,6 +41,7 @@ def run(name: str, *, shadow: str | None = None) -> None:
             engine=engine,
             shadow=None if shadow is None else catalogue.load(shadow),
             folder=wanted.home / "faust",
+            pulse=pulse,
             promoted=_Promotions(engine.card.name).newer,
         )
     else:
@@ -41,8 +50,18 @@ def run(name: str, *, shadow: str | None = None) -> None:
         from stream.patients_worker import patients_app
 
         log.info("patients", kafka=kafka)
-        app = patients_app(kafka, names=wanted.names, redis_url=redis, folder=wanted.home / "faust")
-    faust_app.run(app, log_level=level)
+        app = patients_app(
+            kafka, names=wanted.names, redis_url=redis, folder=wanted.home / "faust", pulse=pulse
+        )
+    watch = WorkerWatch(
+        pulse,
+        bootstrap=kafka,
+        group=wanted.names.group(name),
+        topic=wanted.names.of(INPUT[name]),
+    )
+    watch.start()
+    with surface(name, watch.health):
+        faust_app.run(app, log_level=level)
 
 
 class _Promotions:

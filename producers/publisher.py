@@ -28,12 +28,34 @@ DELIVERY_TIMEOUT_MS = 120_000
 """How long a frame may wait for its broker before `PublishError`: long enough for a restart."""
 
 
+REQUEST_TIMEOUT_MS = 30_000
+
+
 class PublishError(Exception):
     """A frame could not be handed to Kafka.
 
     Operator action: see whether the broker runs (``lesionstream doctor``), then run the same
     command again: frames that arrived already keep their ids and are not counted twice.
     """
+
+
+class Confirmation:
+    """The broker's word for one message, to be waited for."""
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    def wait(self, timeout_s: float) -> None:
+        """Return once all in-sync replicas have the message.
+
+        Raises
+        ------
+        PublishError   they do not have it, or not in time; it may still arrive.
+        """
+        try:
+            self._future.get(timeout=timeout_s)
+        except KafkaError as error:
+            raise PublishError(f"the broker did not confirm a message ({error})") from error
 
 
 class Publisher:
@@ -43,15 +65,24 @@ class Publisher:
     ----------
     bootstrap : ``host:port[,host:port]``.
     source : CloudEvents source of this producer, such as ``/lesionstream/replay``.
+    delivery_timeout_ms : how long a frame may wait for its broker.
 
     Raises
     ------
     PublishError   no broker answers.
     """
 
-    def __init__(self, bootstrap: str, *, names: Names, source: str) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        names: Names,
+        source: str,
+        delivery_timeout_ms: int = DELIVERY_TIMEOUT_MS,
+    ) -> None:
         self._names = names
         self._source = source
+        self._timeout_s = delivery_timeout_ms / 1000
         self._failure: BaseException | None = None
         self._room = threading.Condition()
         self._unconfirmed_bytes = 0
@@ -63,8 +94,9 @@ class Publisher:
                 compression_type="lz4",
                 linger_ms=5,
                 max_request_size=MAX_MESSAGE_BYTES,
-                max_block_ms=DELIVERY_TIMEOUT_MS,
-                delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+                max_block_ms=delivery_timeout_ms,
+                delivery_timeout_ms=delivery_timeout_ms,
+                request_timeout_ms=min(REQUEST_TIMEOUT_MS, delivery_timeout_ms // 2),
                 client_id="lesionstream-producer",
                 bootstrap_timeout_ms=FIRST_CONTACT_MS,
             )
@@ -76,7 +108,7 @@ class Publisher:
         prepared: Prepared,
         received: datetime | None = None,
         done: Callable[[], None] | None = None,
-    ) -> None:
+    ) -> Confirmation:
         """Hand a frame over; waits while the buffer is full. `done` is called on confirmation.
 
         Parameters
@@ -96,7 +128,7 @@ class Publisher:
             content_type=DICOM,
             frame_number=prepared.frame_number,
         )
-        self._send(
+        return self._send(
             self._names.of(FRAMES),
             prepared.patient_id.encode(),
             prepared.payload,
@@ -149,7 +181,7 @@ class Publisher:
         PublishError   something was not taken.
         """
         try:
-            self._producer.flush(timeout=DELIVERY_TIMEOUT_MS / 1000)
+            self._producer.flush(timeout=self._timeout_s)
         except KafkaError as error:
             raise PublishError(f"the broker did not confirm everything ({error})") from error
         self._raise_failure()
@@ -171,7 +203,7 @@ class Publisher:
         value: bytes | None,
         headers: Headers,
         done: Callable[[], None] | None,
-    ) -> None:
+    ) -> Confirmation:
         self._raise_failure()
         size = len(value or b"")
         self._take_room(size)
@@ -183,12 +215,13 @@ class Publisher:
         future.add_errback(self._failed)
         if done is not None:
             future.add_callback(lambda _: done())
+        return Confirmation(future)
 
     def _take_room(self, size: int) -> None:
         with self._room:
             free = self._room.wait_for(
                 lambda: self._unconfirmed_bytes + size <= BUFFER_BYTES,
-                timeout=DELIVERY_TIMEOUT_MS / 1000,
+                timeout=self._timeout_s,
             )
             if not free:
                 raise PublishError("the broker confirmed nothing for too long")

@@ -1,17 +1,17 @@
 """Replay: DICOM files, folders and archives to `frames`, as a device would have sent them."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from producers.pace import Pace
 from producers.prepare import Prepared, prepare_source
 from producers.publisher import Publisher
-from producers.quarantine import Quarantine, QuarantineFull
+from producers.quarantine import Quarantine
 from producers.sources import Source
+from producers.unusable import set_aside
 from wire.decode_pool import DecodePool
 from wire.errors import FrameError
-from wire.ids import payload_id_of
 
 SOURCE = "/lesionstream/replay"
 
@@ -64,7 +64,7 @@ def replay(
     PublishError   the broker does not take the frames.
     """
     tally = Tally()
-    pace = _Pace(fps)
+    pace = Pace(fps)
     with DecodePool(prepare_source) as pool:
         for source in sources:
             for item in prepared_frames(pool, source, key):
@@ -73,7 +73,8 @@ def replay(
                 pace.wait()
                 received = datetime.now(UTC)
                 if isinstance(item, FrameError):
-                    _report(source, item, received, publisher, quarantine, tally)
+                    words = _set_aside(source, item, received, publisher, quarantine)
+                    tally.failed.append((source.name, words))
                 else:
                     publisher.frame(item, received, tally.confirm)
                     tally.frames += 1
@@ -87,39 +88,13 @@ def replay(
     return tally
 
 
-def _report(
+def _set_aside(
     source: Source,
     error: FrameError,
     received: datetime,
     publisher: Publisher,
     quarantine: Quarantine,
-    tally: Tally,
-) -> None:
-    """Keep what could not become a frame, say so on Kafka and in the tally."""
-    sha256 = source.sha256()
-    words = str(error)
-    kept: str | None = None
-    try:
-        kept = quarantine.put(sha256, source.chunks(), error, source.name).sha256
-    except FrameError:
-        pass  # cannot be read: that is what `error` says, and there is nothing to keep
-    except (QuarantineFull, OSError) as problem:
-        words += f"; not kept in quarantine: {problem}"
-    number = error.about.frame_number if error.about else None
-    frame_id = str(payload_id_of(sha256, number))
-    publisher.unusable(frame_id, error, received, quarantine=kept)
-    tally.failed.append((source.name, words))
-
-
-class _Pace:
-    """Let at most `fps` frames a second pass."""
-
-    def __init__(self, fps: float | None) -> None:
-        self._interval_s = 1 / fps if fps else 0.0
-        self._next_s = time.monotonic()
-
-    def wait(self) -> None:
-        now = time.monotonic()
-        if self._next_s > now:
-            time.sleep(self._next_s - now)
-        self._next_s = max(now, self._next_s) + self._interval_s
+) -> str:
+    """Keep and report what could not become a frame; return what went wrong."""
+    not_kept = set_aside(source, error, received, publisher=publisher, quarantine=quarantine)
+    return f"{error}; {not_kept}" if not_kept else str(error)

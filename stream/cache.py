@@ -14,6 +14,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from stream import metrics
 from wire.records import Patient
 
 log = structlog.get_logger(__name__)
@@ -94,7 +95,9 @@ class Cache:
                 if some:
                     answers = await self._run(some, with_state=True)
                     written += sum(answer != FINE for answer in answers)
+            metrics.CACHE_UP.set(1)
         except (RedisError, OSError) as error:
+            metrics.CACHE_UP.set(0)
             self._away_until_s = time.monotonic() + PAUSE_S
             log.warning(
                 "cache not written",

@@ -21,6 +21,7 @@ from faust.streams import Stream
 from faust.types import EventT, StreamT, TopicT
 from mode.supervisors import CrashingSupervisor
 
+from stream.health import BEAT_S, Pulse
 from wire import topic_admin
 from wire.envelope import Headers
 from wire.topics import MAX_MESSAGE_BYTES, Names, Topic
@@ -107,6 +108,15 @@ def headers_of(event: EventT[bytes]) -> list[tuple[str, bytes | None]]:
     """Return all headers of an event, in order."""
     headers = event.message.headers or ()
     return list(headers.items() if isinstance(headers, Mapping) else headers)
+
+
+def keep_pulse(app: faust.App, pulse: Pulse, topic: str) -> None:
+    """Let the app's loop leave its marks: that it runs, and which partitions of `topic` it has."""
+
+    @app.timer(BEAT_S)  # type: ignore[untyped-decorator]
+    async def beat() -> None:
+        held = app.consumer.assignment()
+        pulse.beat(time.monotonic(), (tp.partition for tp in held if tp.topic == topic))
 
 
 def wait_for_topics(bootstrap: str, names: Names) -> None:

@@ -6,6 +6,7 @@ anywhere between two of these says the same things again, with the same ids.
 """
 
 import asyncio
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
@@ -15,17 +16,20 @@ import faust
 import structlog
 from faust.types import TP, EventT, StreamT
 
+from stream import metrics
 from stream.cache import Cache
 from stream.faust_app import (
     Outgoing,
     acknowledge,
     batches,
     headers_of,
+    keep_pulse,
     make_app,
     publish,
     raw_topic,
 )
 from stream.fold import Spoken
+from stream.health import Pulse
 from stream.inbox import Unfoldable, fold, foldable
 from stream.ledger import Ledger
 from stream.rebuild import rebuild
@@ -54,8 +58,15 @@ SYNC_S = 5.0
 """Between two looks at the cache: so long may a flushed Redis stay empty."""
 
 
-def patients_app(bootstrap: str, *, names: Names, redis_url: str, folder: Path) -> faust.App:
-    """Return the Faust app that keeps patients; the topics must exist."""
+def patients_app(
+    bootstrap: str, *, names: Names, redis_url: str, folder: Path, pulse: Pulse
+) -> faust.App:
+    """Return the Faust app that keeps patients; the topics must exist.
+
+    Parameters
+    ----------
+    pulse : gets the marks by which others see that the worker works.
+    """
     app = make_app(bootstrap, names.group("patients"), folder)
     ids = topic_admin.topic_ids(bootstrap, names)
     worker = PatientsWorker(
@@ -68,11 +79,14 @@ def patients_app(bootstrap: str, *, names: Names, redis_url: str, folder: Path) 
         ),
         cache=Cache(redis_url, prefix=names.prefix),
     )
+    keep_pulse(app, pulse, names.of(RESULTS))
 
     @app.agent(raw_topic(app, names, RESULTS, ACTIONS), name="patients", concurrency=1)
     async def patients(stream: StreamT[bytes]) -> None:
         async for events in batches(stream, BATCH, WITHIN_S):
+            pulse.taken(time.monotonic())
             await worker.answer(events)
+            pulse.acknowledged(time.monotonic(), len(events))
 
     @app.timer(SYNC_S)  # type: ignore[untyped-decorator]
     async def sync() -> None:
@@ -129,6 +143,7 @@ class PatientsWorker:
             for partition, patient in self._ledger.hidden():
                 await publish([self._snapshot(patient)])
                 self._ledger.put(partition, patient)
+            metrics.PATIENTS.set(len(self._ledger.all()))
             await self._cache.sync(self._ledger.all())
 
     async def forget(self) -> None:
@@ -175,11 +190,14 @@ class PatientsWorker:
 
     def _said(self, words: Spoken, received: datetime | None) -> Outgoing:
         if not isinstance(words, Alert):
+            metrics.RECOMMENDATIONS.labels(words.action).inc()
             return self._outgoing(self._results, words.patient_id, words, str(words.id))
         now = datetime.now(UTC)
         if received is not None:
             delay_ms = max(0.0, (now - received).total_seconds() * 1000)
             words = words.model_copy(update={"delay_ms": delay_ms})
+            metrics.ALERT_DELAY.observe(delay_ms / 1000)
+        metrics.ALERTS.labels(words.category, words.priority, words.phase).inc()
         log.info(
             "alert",
             patient_id=words.patient_id,
@@ -207,6 +225,7 @@ class PatientsWorker:
         where = FrameAddress(
             topic=message.topic, partition=message.partition, offset=message.offset
         )
+        metrics.DEAD_LETTERS.labels(reason).inc()
         log.error("not folded", reason=reason, detail=detail, **where.model_dump())
         letter = DeadLetter(
             id=f"{where.topic}/{where.partition}/{where.offset}",

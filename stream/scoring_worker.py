@@ -16,15 +16,18 @@ import structlog
 from faust.types import EventT, StreamT
 
 from engines import Engine, EngineError
+from stream import metrics
 from stream.faust_app import (
     Outgoing,
     acknowledge,
     batches,
     headers_of,
+    keep_pulse,
     make_app,
     raw_topic,
     start_send,
 )
+from stream.health import Pulse
 from stream.scoring import Decoder, Message, Outcome, Scorer, key_of
 from stream.shadow import compare
 from wire.decode_pool import DecodePool
@@ -50,6 +53,7 @@ def scoring_app(
     names: Names,
     engine: Engine,
     folder: Path,
+    pulse: Pulse,
     shadow: Engine | None = None,
     promoted: Callable[[], Engine | None] = lambda: None,
 ) -> faust.App:
@@ -57,6 +61,7 @@ def scoring_app(
 
     Parameters
     ----------
+    pulse : gets the marks by which others see that the worker works.
     shadow : scores every frame, too; compared, never believed.
     promoted : asked every two seconds: the engine to go on with, loaded, or None for no change.
     """
@@ -66,11 +71,14 @@ def scoring_app(
     pool.warm_up()
     worker = ScoringWorker(
         engine,
+        pulse=pulse,
         shadow=shadow,
         decode=_in_child(pool),
         results=raw_topic(app, names, RESULTS),
         dead_letters=raw_topic(app, names, DEAD_LETTERS),
     )
+
+    keep_pulse(app, pulse, names.of(FRAMES))
 
     @app.agent(frames, name="scoring", concurrency=1)
     async def scoring(stream: StreamT[bytes]) -> None:
@@ -91,11 +99,13 @@ class ScoringWorker:
         self,
         engine: Engine,
         *,
+        pulse: Pulse,
         decode: Decoder,
         results: faust.TopicT,
         dead_letters: faust.TopicT,
         shadow: Engine | None = None,
     ) -> None:
+        self._pulse = pulse
         self._decode = decode
         self._shadow = shadow
         self._shadow_scorer = None if shadow is None else self._scorer_of(shadow)
@@ -108,12 +118,15 @@ class ScoringWorker:
         """Score each frame and send its finding at once; acknowledge when all are confirmed."""
         loop = asyncio.get_running_loop()
         confirmations: list[Awaitable[object]] = []
+        answered: list[Finding] = []
         for event in events:
+            self._pulse.taken(time.monotonic())
             message = message_of(event)
             screen = self._engine.card.operating_points.screen
             outcome = await loop.run_in_executor(
                 self._thread, self._scorer.answer, message, datetime.now(UTC)
             )
+            answered.append(outcome.finding)
             for outgoing in self._outgoing(outcome, message):
                 confirmations.append(await start_send(outgoing))
             if self._shadow_scorer is not None:
@@ -125,6 +138,8 @@ class ScoringWorker:
         for confirmation in confirmations:
             await confirmation
         acknowledge(events)
+        self._pulse.acknowledged(time.monotonic(), len(events))
+        _count(answered, datetime.now(UTC))
 
     async def follow(self, promoted: Callable[[], Engine | None]) -> None:
         """Go on with another engine where `promoted` has one; no frame is left out or scored twice.
@@ -146,6 +161,11 @@ class ScoringWorker:
     def _use(self, engine: Engine) -> None:
         self._engine = engine
         self._scorer = self._scorer_of(engine)
+        card = engine.card
+        metrics.ENGINE.clear()
+        metrics.ENGINE.labels(
+            card.name, card.version, card.sha256, engine.backend, engine.precision
+        ).set(1)
 
     def _scorer_of(self, engine: Engine) -> Scorer:
         return Scorer(engine, decode=self._decode, now_ms=lambda: time.monotonic() * 1000)
@@ -159,6 +179,8 @@ class ScoringWorker:
             active_screen=screen,
             shadow_screen=self._shadow.card.operating_points.screen,
         )
+        if comparison.disagree:
+            metrics.DISAGREEMENTS.inc()
         envelope = Envelope(
             kind=comparison.kind, id=str(comparison.id), source=SOURCE, time=datetime.now(UTC)
         )
@@ -176,6 +198,7 @@ class ScoringWorker:
         sends = [Outgoing(self._results, outcome.key, finding.to_json(), envelope.headers())]
         letter = outcome.dead_letter
         if letter is not None:
+            metrics.DEAD_LETTERS.labels(letter.reason).inc()
             log.warning(
                 "not scored",
                 reason=letter.reason,
@@ -187,6 +210,17 @@ class ScoringWorker:
                 Outgoing(self._dead_letters, outcome.key, letter.value, letter.headers(SOURCE))
             )
         return sends
+
+
+def _count(findings: list[Finding], now: datetime) -> None:
+    """Count frames that are answered for good."""
+    for finding in findings:
+        metrics.FINDINGS.labels(finding.status, finding.reason or "").inc()
+        if finding.received_time is not None:
+            delay = (now - finding.received_time).total_seconds()
+            metrics.FRAME_DELAY.observe(max(0.0, delay))
+        if finding.times_ms.inference is not None:
+            metrics.INFERENCE.observe(finding.times_ms.inference / 1000)
 
 
 def message_of(event: EventT[bytes]) -> Message:

@@ -1,0 +1,76 @@
+"""The commands of the imaging side: `listen`, `simulate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesionstream.cli_options import Jsonl
+
+Rate = Annotated[float, typer.Option(min=0, max=1, help="Probability for each image.")]
+
+
+def listen(
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="AE title of a device that may send; give one each. '*': everybody."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 11112,
+    ae_title: Annotated[str, typer.Option(help="The title that devices call.")] = "LESIONSTREAM",
+) -> None:
+    """Receive images by DICOM C-STORE and publish their frames; answers C-ECHO.
+
+    Success is answered once all in-sync replicas have every frame of the object.
+    """
+    from lesionstream import listening
+
+    listening.listen(host=host, port=port, ae_title=ae_title, allow=allow or [])
+
+
+def simulate(
+    out: Annotated[Path | None, typer.Option(help="Write DICOM files and truth.json here.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Send by C-STORE to this listener.")
+    ] = None,
+    patients: Annotated[int, typer.Option(min=1, help="They take turns in course.")] = 4,
+    studies: Annotated[int, typer.Option(min=1, help="Of each patient, six weeks apart.")] = 3,
+    slices: Annotated[int, typer.Option(min=1, max=80, help="Of each series, 2.5 mm.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same pixels.")] = 1,
+    fps: Annotated[float | None, typer.Option(min=0.01, help="At most so many a second.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="New patients come, for ever.")] = False,
+    truth: Annotated[Path | None, typer.Option(help="With --to: write the truth here.")] = None,
+    calling: Annotated[str, typer.Option(help="AE title of the scanner.")] = "SIMSCANNER",
+    called: Annotated[str, typer.Option(help="AE title of the listener.")] = "LESIONSTREAM",
+    duplicates: Rate = 0.0,
+    out_of_order: Rate = 0.0,
+    dropped: Rate = 0.0,
+    truncated: Rate = 0.0,
+    jsonl: Jsonl = False,
+) -> None:
+    """Scan simulated patients: chest CT with lesions that grow, shrink or stay, and the truth.
+
+    A device's faults: duplicates, images out of order, dropped associations, truncated images.
+    """
+    from lesionstream import simulating
+    from lesionstream.settings import SettingsError
+    from producers.scanner.device import Faults
+
+    plan = simulating.Plan(patients, studies, slices, seed, loop)
+    if (out is None) == (to is None):
+        raise SettingsError("simulate needs either --out FOLDER or --to HOST:PORT")
+    if out is not None:
+        raise typer.Exit(simulating.write_files(plan, out))
+    assert to is not None  # noqa: S101
+    raise typer.Exit(
+        simulating.send(
+            plan,
+            to=to,
+            calling=calling,
+            called=called,
+            fps=fps,
+            faults=Faults(duplicates, out_of_order, dropped, truncated),
+            truth_file=truth,
+            jsonl=jsonl,
+        )
+    )

@@ -1,0 +1,21 @@
+"""What producers count, for Prometheus."""
+
+from prometheus_client import Counter, Histogram
+
+STORED = Counter(
+    "lesionstream_stored_total", "C-STORE requests answered, by DICOM status.", ["status"]
+)
+STORE_SECONDS = Histogram(
+    "lesionstream_store_seconds",
+    "From the last byte of an object to the answer to its C-STORE.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+FRAMES_PUBLISHED = Counter(
+    "lesionstream_frames_published_total", "Frames that all in-sync replicas have."
+)
+UNUSABLE = Counter(
+    "lesionstream_unusable_total", "Objects or frames that cannot be used, by reason.", ["reason"]
+)
+ASSOCIATIONS_REJECTED = Counter(
+    "lesionstream_associations_rejected_total", "Associations rejected: foreign AE titles, limits."
+)

@@ -1,0 +1,123 @@
+"""Health of a worker: the pulse of its event loop, and the judgement on it.
+
+Kafka does not notice a worker that hangs: its heartbeats come from a thread of their own. So the
+loop leaves marks, and `judge` compares them with the clock and with what the broker says.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from wire.groups import GroupState
+from wire.health import Health
+
+BEAT_S = 1.0
+"""How often the loop says that it runs."""
+
+
+LOOP_S = 15.0
+"""Without a beat for so long the loop hangs."""
+
+IN_HAND_S = 120.0
+"""Without a frame answered for so long a message hangs: one that costs the decoder's whole
+patience twice takes 60 s."""
+
+STUCK_S = 60.0
+"""With messages waiting on its partitions and none answered for so long, a worker is stuck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What was last said; times are monotonic seconds.
+
+    at_s : when the loop last ran; None before its first time.
+    partitions : of the input that are this worker's.
+    in_hand_since_s : when the message in hand was taken up; None without one.
+    answered : messages acknowledged so far.
+    answered_s : when the last one was.
+    """
+
+    at_s: float | None = None
+    partitions: frozenset[int] = frozenset()
+    in_hand_since_s: float | None = None
+    answered: int = 0
+    answered_s: float | None = None
+
+
+class Pulse:
+    """Marks of a running loop. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._beat = Beat()
+
+    def beat(self, now_s: float, partitions: Iterable[int]) -> None:
+        """Say that the loop runs, and which partitions are its own."""
+        with self._lock:
+            self._beat = replace(self._beat, at_s=now_s, partitions=frozenset(partitions))
+
+    def taken(self, now_s: float) -> None:
+        """Say that a message, or a batch of quick ones, was taken up."""
+        with self._lock:
+            self._beat = replace(self._beat, in_hand_since_s=now_s)
+
+    def acknowledged(self, now_s: float, messages: int) -> None:
+        """Say that the batch in hand was acknowledged."""
+        with self._lock:
+            self._beat = replace(
+                self._beat,
+                in_hand_since_s=None,
+                answered=self._beat.answered + messages,
+                answered_s=now_s,
+            )
+
+    def last(self) -> Beat:
+        """Return what was last said."""
+        with self._lock:
+            return self._beat
+
+
+def judge(
+    beat: Beat, group: GroupState | None, *, now_s: float, stuck_for_s: float, trouble: str = ""
+) -> Health:
+    """Say whether a worker lives, and whether it works.
+
+    Parameters
+    ----------
+    group : as the broker describes it; None while it does not answer.
+    stuck_for_s : for how long messages have waited on its partitions while it answered none.
+    trouble : what the broker or the way to it has.
+    """
+    dead, not_ready = [], []
+    if beat.at_s is None:
+        not_ready.append("starting")
+    elif now_s - beat.at_s > LOOP_S:
+        dead.append(f"the event loop has not run for {now_s - beat.at_s:.0f} s")
+    if group is None:
+        not_ready.append(trouble or "the broker was not asked yet")
+        return Health(tuple(dead), tuple(not_ready), _facts(beat, group, now_s))
+    if beat.in_hand_since_s is not None and now_s - beat.in_hand_since_s > IN_HAND_S:
+        dead.append(f"one message is in hand for {now_s - beat.in_hand_since_s:.0f} s")
+    if stuck_for_s > STUCK_S:
+        dead.append(f"messages wait, and none was answered for {stuck_for_s:.0f} s")
+    spare = group.stable and group.members > len(group.lag)
+    if beat.at_s is not None and not beat.partitions and not spare:
+        not_ready.append("no partitions yet: the group is being formed")
+    return Health(tuple(dead), tuple(not_ready), _facts(beat, group, now_s))
+
+
+def own_lag(beat: Beat, group: GroupState) -> int:
+    """Return how many messages wait on the partitions of this worker."""
+    return sum(group.lag.get(partition, 0) for partition in beat.partitions)
+
+
+def _facts(beat: Beat, group: GroupState | None, now_s: float) -> dict[str, Any]:
+    last = beat.answered_s
+    return {
+        "partitions": len(beat.partitions),
+        "answered": beat.answered,
+        "last_answer_s": None if last is None else round(now_s - last, 1),
+        "group_members": None if group is None else group.members,
+        "group_lag": None if group is None else group.behind,
+    }

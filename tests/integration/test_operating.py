@@ -1,0 +1,154 @@
+"""What operators do: scale, watch, ask. Real workers, a real Prometheus."""
+
+import json
+import shutil
+import signal
+import subprocess
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+from support.phantoms import write_series
+from support.stack import eventually
+
+pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]
+
+ROOT = Path(__file__).parents[2]
+QUICK = "textbook-256"
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read().decode()
+
+
+@pytest.fixture
+def filled(stack, tmp_path, monkeypatch):
+    """Return a stack with 60 frames in `frames` and nobody at work."""
+    monkeypatch.setenv("LESIONSTREAM_ENGINE", QUICK)
+    for number in range(10):
+        write_series(tmp_path / "scans", f"P{number}", slices=6, seed=number)
+    assert stack.command("replay", tmp_path / "scans").returncode == 0
+    return stack
+
+
+def test_scale_runs_several_and_starts_again_what_ends(filled):
+    boss = filled.worker("scoring", program=("-m", "lesionstream"))
+    filled.kill(boss)
+    boss = filled.start("worker", "scoring", "--scale", 2)
+    filled.wait_for_members("scoring", 2)
+    filled.answered(60, within_s=90)
+    assert len({str(f.id) for f in filled.findings()}) == 60
+    run = filled.folder / "home" / "run"
+
+    def pids():
+        return {int(file.stem.rpartition("-")[2]) for file in run.glob("scoring-*.json")}
+
+    before = pids()
+    assert len(before) == 2
+    victim = min(before)
+    subprocess.run(["kill", "-9", str(victim)], check=True)
+    eventually(lambda: len(pids() - before) == 1, within_s=60, what="another worker in its place")
+    boss.send_signal(signal.SIGTERM)
+    assert boss.wait(30) == 0
+    for pid in pids() - {victim}:
+        assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_worker_added_while_frames_flow_loses_nothing(filled, tmp_path):
+    filled.worker("scoring")
+    filled.wait_for_members("scoring", 1)
+    write_series(tmp_path / "more", "Q", slices=60, seed=77)
+    sender = filled.start("replay", tmp_path / "more", "--fps", 15)
+    filled.answered(75, within_s=90)
+    filled.worker("scoring")
+    filled.wait_for_members("scoring", 2)
+    assert sender.wait(60) == 0
+    findings = filled.answered(120, within_s=90)
+    assert len({str(f.frame_id) for f in findings}) == 120
+    assert len({str(f.id) for f in findings}) == 120
+
+
+def test_workers_say_when_they_are_blind(filled):
+    filled.worker("scoring")
+    filled.worker("patients")
+    filled.answered(60, within_s=90)
+    run = filled.folder / "home" / "run"
+    surfaces = [json.loads(f.read_text())[0]["targets"][0] for f in run.glob("*.json")]
+    assert len(surfaces) == 2
+
+    def all_ready():
+        return all(json.loads(get(f"http://{s}/live"))["ready"] for s in surfaces)
+
+    eventually(all_ready, within_s=30, what="both ready")
+    done = filled.command("doctor")
+    assert "scoring-" in done.stdout
+    assert ", ready" in done.stdout
+
+
+def test_the_dashboard_and_the_rules_ask_for_what_there_is(filled, tmp_path):
+    if shutil.which("prometheus") is None:
+        pytest.fail("Prometheus is missing: make setup-tests")
+    filled.worker("scoring")
+    filled.worker("patients")
+    filled.start("listen", "--port", "0", "--host", "127.0.0.1", "--allow", "SIMSCANNER")
+    run = filled.folder / "home" / "run"
+    eventually(lambda: len(list(run.glob("*.json"))) == 3, within_s=60, what="three surfaces")
+    (listener,) = run.glob("listener-*.json")
+    place = json.loads(listener.read_text())[0]["targets"][0]
+    port = json.loads(get(f"http://{place}/live"))["facts"]["port"]
+    config = tmp_path / "prometheus.yml"
+    local = (ROOT / "deploy/prometheus/local.yml").read_text()
+    rules = ROOT / "deploy/prometheus/rules.yml"
+    config.write_text(
+        local.replace("../../.lesionstream/run", str(run))
+        .replace("rules.yml", str(rules))
+        .replace("5s", "1s")
+    )
+    web = free_port()
+    prometheus = subprocess.Popen(
+        ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+         f"--web.listen-address=127.0.0.1:{web}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        filled.command(
+            "simulate", "--to", f"127.0.0.1:{port}", "--patients", 1, "--studies", 1,
+            "--slices", 3,
+        )  # fmt: skip
+        filled.publish(b"nothing that can be scored")
+        filled.answered(64, within_s=90)
+
+        def ask(query):
+            words = urllib.parse.urlencode({"query": query})
+            found = json.loads(get(f"http://127.0.0.1:{web}/api/v1/query?{words}"))
+            assert found["status"] == "success", query
+            return found["data"]["result"]
+
+        board = json.loads((ROOT / "deploy/grafana/dashboards/lesionstream.json").read_text())
+        queries = [t["expr"] for p in board["panels"] for t in p.get("targets", [])]
+        assert len(queries) > 15
+        for query in queries:
+            eventually(lambda q=query: ask(q), within_s=60, what=f"something found by {query}")
+        (blind,) = [
+            rule
+            for group in json.loads(get(f"http://127.0.0.1:{web}/api/v1/rules"))["data"]["groups"]
+            for rule in group["rules"]
+            if rule["name"] == "LesionstreamBlind"
+        ]
+        eventually(lambda: ask(blind["query"]) == [], within_s=30, what="not blind")
+        for process in filled.processes[:1]:
+            filled.kill(process)
+        eventually(lambda: ask(blind["query"]) != [], within_s=90, what="blind is seen")
+    finally:
+        prometheus.terminate()
+        prometheus.wait()
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

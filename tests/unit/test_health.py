@@ -1,0 +1,115 @@
+"""When is a worker dead, when is it not ready: the judgement, and how it is asked."""
+
+import json
+import urllib.error
+import urllib.request
+
+import pytest
+
+from lesionstream import surface as surfaces
+from lesionstream.settings import settings
+from stream.health import IN_HAND_S, LOOP_S, STUCK_S, Beat, Pulse, judge, own_lag
+from wire.groups import GroupState
+from wire.health import Health
+
+NOW = 1000.0
+GROUP = GroupState(lag={0: 5, 1: 0}, members=1, stable=True)
+WELL = Beat(at_s=NOW - 1, partitions=frozenset({0, 1}))
+
+
+def judged(beat=WELL, group=GROUP, stuck_for_s=0.0, trouble=""):
+    return judge(beat, group, now_s=NOW, stuck_for_s=stuck_for_s, trouble=trouble)
+
+
+def test_a_worker_that_works_is_live_and_ready():
+    found = judged()
+    assert (found.live, found.ready) == (True, True)
+    assert found.facts["group_lag"] == 5
+    assert own_lag(WELL, GROUP) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"beat": Beat(at_s=NOW - LOOP_S - 1, partitions=frozenset({0}))}, "event loop"),
+        ({"beat": Beat(NOW, frozenset({0}), in_hand_since_s=NOW - IN_HAND_S - 1)}, "in hand"),
+        ({"stuck_for_s": STUCK_S + 1}, "none was answered"),
+    ],
+)
+def test_a_worker_that_hangs_is_dead(changes, word):
+    found = judged(**changes)
+    assert not found.live
+    assert not found.ready
+    assert word in found.dead[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"beat": Beat()}, "starting"),
+        ({"beat": Beat(at_s=NOW)}, "no partitions"),
+        ({"group": None, "trouble": "no broker answers"}, "no broker"),
+        # Without a broker nothing can be answered: starting it again would not help.
+        ({"group": None, "stuck_for_s": STUCK_S + 1}, "not asked yet"),
+    ],
+)
+def test_a_worker_that_cannot_work_is_live_but_not_ready(changes, word):
+    found = judged(**changes)
+    assert found.live
+    assert not found.ready
+    assert word in found.not_ready[0]
+
+
+def test_a_spare_worker_is_ready():
+    crowded = GroupState(lag={0: 0}, members=2, stable=True)
+    assert judged(beat=Beat(at_s=NOW), group=crowded).ready
+
+
+def test_the_pulse_keeps_what_was_said_last():
+    pulse = Pulse()
+    pulse.beat(1.0, [3])
+    pulse.taken(2.0)
+    assert pulse.last().in_hand_since_s == 2.0
+    pulse.acknowledged(3.0, 7)
+    last = pulse.last()
+    assert (last.in_hand_since_s, last.answered, last.answered_s) == (None, 7, 3.0)
+    assert last.partitions == {3}
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    monkeypatch.setenv("LESIONSTREAM_HOME", str(tmp_path))
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+def get(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_the_surface_answers_and_says_where_it_is(home):
+    health = Health(facts={"port": 7})
+    with surfaces.surface("thing", lambda: health) as url:
+        (file,) = surfaces.run_folder(home).glob("thing-*.json")
+        (group,) = json.loads(file.read_text())
+        assert url == f"http://{group['targets'][0]}"
+        assert group["labels"] == {"job": "thing"}
+        assert get(f"{url}/ready") == (
+            200,
+            '{"live": true, "ready": true, "dead": [], "not_ready": [], "facts": {"port": 7}}\n',
+        )
+        assert "lesionstream_ready 1.0" in get(f"{url}/metrics")[1]
+        assert get(f"{url}/nothing")[0] == 404
+
+        health = Health(not_ready=("no broker",))
+        assert [get(f"{url}/{path}")[0] for path in ("live", "ready")] == [200, 503]
+        assert "lesionstream_ready 0.0" in get(f"{url}/metrics")[1]
+        health = Health(dead=("hangs",))
+        assert [get(f"{url}/{path}")[0] for path in ("live", "ready")] == [503, 503]
+    assert not list(surfaces.run_folder(home).iterdir())
