@@ -180,7 +180,7 @@ def doctor() -> None:
 @app.command()
 def demo(
     data: Annotated[
-        Path | None, typer.Option(help="Folder of DICOM; default: pydicom's own test images.")
+        Path | None, typer.Option(help="Folder of DICOM; default: a simulated scanner.")
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(min=1, help="End by itself after so long; default: Ctrl-C.")
@@ -190,7 +190,7 @@ def demo(
         Path | None, typer.Option(help="Save the last view of the table as SVG.")
     ] = None,
 ) -> None:
-    """Start everything, replay images through it and show what it says, live."""
+    """Start everything, let a scanner send images and show what is said of them, live."""
     from lesionstream import demo as command
 
     raise typer.Exit(command.demo(data, seconds=seconds, fps=fps, picture=picture))

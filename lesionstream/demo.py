@@ -53,6 +53,7 @@ class Stack:
             "LESIONSTREAM_KAFKA": self.kafka,
             "LESIONSTREAM_REDIS": self.redis,
             "LESIONSTREAM_TOPIC_PREFIX": self.names.prefix,
+            "LESIONSTREAM_HTTP": "127.0.0.1:0",
         }
 
 
@@ -88,7 +89,7 @@ def demo(data: Path | None, *, seconds: float | None, fps: float, picture: Path 
         for topic in (RESULTS, ALERTS):
             _in_background(_watch, kafka, names.of(topic), board, done)
         if data is None:
-            publishing = _in_background(_scan, ours, processes[-1].pid, fps, board, stop)
+            publishing = _in_background(_scan, ours, processes, fps, board, stop)
         else:
             publishing = _in_background(_publish, ours, sources, fps, board, stop)
         _show(board, processes, publishing, seconds)
@@ -186,13 +187,22 @@ def _watch(kafka: str, topic: str, board: Board, stop: threading.Event) -> None:
         board.take(record)
 
 
-def _scan(stack: Stack, listener: int, fps: float, board: Board, stop: threading.Event) -> None:
+def _scan(
+    stack: Stack,
+    processes: list[subprocess.Popen[bytes]],
+    fps: float,
+    board: Board,
+    stop: threading.Event,
+) -> None:
     """Let the simulated scanner send until told to stop; count what it was told is stored."""
     pseudonyms = Pseudonyms(load_or_make_key(settings().pseudonym_key_file))
-    with urllib.request.urlopen(f"http://{surface_of(listener)}/live", timeout=5) as answer:
+    with urllib.request.urlopen(
+        f"http://{surface_of(processes[-1].pid)}/live", timeout=5
+    ) as answer:
         port = json.load(answer)["facts"]["port"]
     words = ["simulate", "--to", f"127.0.0.1:{port}", "--fps", str(fps), "--loop", "--jsonl"]
     scanner = _start(words, stack, "scanner", subprocess.PIPE)
+    processes.append(scanner)
     _in_background(_end_when, stop, scanner)
     assert scanner.stdout is not None  # noqa: S101
     courses = list(Course)

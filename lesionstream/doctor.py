@@ -16,13 +16,16 @@ from identity.pseudonyms import KeyFileError, load_or_make_key
 from lesionstream import catalogue, endpoints
 from lesionstream.console import out
 from lesionstream.settings import SettingsError, settings
-from lesionstream.surface import run_folder
+from lesionstream.surface import Place, places
 from wire import topic_admin
 from wire.groups import GroupWatch
 from wire.topics import FRAMES, RESULTS
 
 MIN_FREE_BYTES = 5 << 30
 """Of disk under the state folder; an hour of one scanner at 5 frames a second is 9 GB."""
+
+
+ANSWER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +130,23 @@ def _lag() -> list[Check]:
 
 def _surfaces() -> list[Check]:
     """Ask every process that said its address in the state folder."""
-    checks = []
-    for file in sorted(run_folder(settings().home).glob("*.json")):
-        (place,) = json.loads(file.read_text())[0]["targets"]
-        try:
-            with urllib.request.urlopen(f"http://{place}/ready", timeout=2) as answer:
-                said = json.load(answer)
-        except urllib.error.HTTPError as error:
-            said = json.load(error)
-        except OSError as error:
-            remedy = f"it ended without a word: delete {file}, and start it again"
-            checks.append(Check(file.stem, f"http://{place}: {error}", remedy))
-            continue
+    return [_asked(place) for place in places() if place.running]
+
+
+def _asked(place: Place) -> Check:
+    url = f"http://{place.address}/ready"
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
+            said = json.load(answer)
         why = "; ".join([*said["dead"], *said["not_ready"]])
-        found = f"http://{place}, {'ready' if said['ready'] else why}"
-        remedy = "" if said["ready"] else "see its log, and docs/operations.md"
-        checks.append(Check(file.stem, found, remedy))
-    return checks
+    except urllib.error.HTTPError as error:
+        said = json.load(error)
+        why = "; ".join([*said["dead"], *said["not_ready"]])
+    except (OSError, ValueError, LookupError) as error:
+        why = f"no answer ({type(error).__name__})"
+        return Check(place.name, f"{url}: {why}", f"it hangs: see its log; kill {place.pid}")
+    remedy = "" if said["ready"] else "see its log, and docs/operations.md"
+    return Check(place.name, f"{url}: {why or 'ready'}", remedy)
 
 
 def _redis() -> list[Check]:

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -15,6 +17,7 @@ from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from wire import topic_admin
 from wire.health import Health
+from wire.topics import Names
 
 log = structlog.get_logger(__name__)
 
@@ -39,8 +42,8 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str]) -> None:
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    broker = _BrokerWatch(kafka, told)
-    with Listener(
+    broker = _BrokerWatch(kafka, wanted.names, told)
+    with _checked(
         lambda: Publisher(kafka, names=wanted.names, source=SOURCE, delivery_timeout_ms=PUBLISH_MS),
         quarantine=Quarantine(wanted.quarantine),
         key=load_or_make_key(wanted.pseudonym_key_file),
@@ -51,18 +54,29 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str]) -> None:
 
         def health() -> Health:
             facts = {"port": opened, "associations": listener.associations}
-            return Health(not_ready=broker.trouble(), facts=facts)
+            refused = (f"the last image was refused: {listener.trouble}",)
+            trouble = broker.trouble() + (refused if listener.trouble else ())
+            return Health(not_ready=trouble, facts=facts)
 
         with surface("listener", health):
             log.info("listening", ae_title=ae_title, host=host, port=opened, allow=sorted(allow))
             broker.run()
 
 
-class _BrokerWatch:
-    """Asks now and then whether a broker answers."""
+def _checked(connect: Callable[[], Publisher], **kwargs: Any) -> Listener:
+    """Return a listener; AE titles that DICOM does not allow are a wrong setting."""
+    try:
+        return Listener(connect, **kwargs)
+    except ValueError as error:
+        raise SettingsError(f"AE title: {error}") from error
 
-    def __init__(self, bootstrap: str, end: threading.Event) -> None:
+
+class _BrokerWatch:
+    """Asks now and then whether a broker answers and has the topics."""
+
+    def __init__(self, bootstrap: str, names: Names, end: threading.Event) -> None:
         self._bootstrap = bootstrap
+        self._names = names
         self._end = end
         self._trouble: tuple[str, ...] = ("the broker was not asked yet",)
 
@@ -74,10 +88,13 @@ class _BrokerWatch:
         """Look until told to end."""
         while True:
             try:
-                topic_admin.answers(self._bootstrap)
-                self._trouble = ()
+                states = topic_admin.describe(self._bootstrap, self._names)
+                missing = [state.name for state in states if not state.partitions]
+                words = f"topics missing: {', '.join(missing)}: run `lesionstream topics create`"
+                self._trouble = (words,) if missing else ()
             except topic_admin.BrokerUnavailable as error:
                 self._trouble = (str(error),)
-                log.warning("not ready", why=str(error))
+            if self._trouble:
+                log.warning("not ready", why=self._trouble[0])
             if self._end.wait(LOOK_S):
                 return

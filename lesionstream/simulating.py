@@ -38,32 +38,39 @@ class Plan:
             if not self.loop:
                 return
 
+    def images(self) -> Iterator[Image]:
+        """Yield the images in order."""
+        for scan in self.scans():
+            yield from scan.images()
+
     @property
-    def images(self) -> int | None:
+    def count(self) -> int | None:
         """Return how many images there will be; None where there is no end."""
         return None if self.loop else self.patients * self.studies * self.slices
 
 
 @dataclass(slots=True)
 class Truth:
-    """The truth of all images so far, by series."""
+    """The truth of all series so far; the last one may not be complete."""
 
     seed: int
-    series: list[tuple[Scan, list[dict[str, Any]]]] = field(default_factory=list)
+    series: list[dict[str, Any]] = field(default_factory=list)
 
     def following(self, plan: Plan) -> Iterator[Image]:
         """Yield the images of a plan, and keep their truths."""
         for scan in plan.scans():
             seen: list[dict[str, Any]] = []
-            self.series.append((scan, seen))
-            for image in scan.images():
-                seen.append(image.truth)
-                yield image
+            self.series.append(scan.truth(seen))
+            try:
+                for image in scan.images():
+                    seen.append(image.truth)
+                    yield image
+            finally:
+                self.series[-1] = scan.truth(seen)
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        found = [scan.truth(images) for scan, images in self.series]
-        words = {"simulated": True, "seed": self.seed, "series": found}
+        words = {"simulated": True, "seed": self.seed, "series": self.series}
         path.write_text(json.dumps(words, indent=1, allow_nan=False) + "\n")
 
 
@@ -73,7 +80,7 @@ def write_files(plan: Plan, folder: Path) -> int:
         raise SettingsError("--loop has no end: it needs --to")
     truth = Truth(plan.seed)
     with progress_bar("images") as bar:
-        task = bar.add_task("scanning", total=plan.images, note="")
+        task = bar.add_task("scanning", total=plan.count, note="")
         for image in truth.following(plan):
             ds = image.dataset
             path = folder / ds.PatientID / f"study-{ds.StudyID}" / f"{ds.InstanceNumber:04d}.dcm"
@@ -81,7 +88,7 @@ def write_files(plan: Plan, folder: Path) -> int:
             ds.save_as(path, enforce_file_format=True)
             bar.advance(task)
     truth.write(folder / TRUTH)
-    say(f"{plan.images} images and {TRUTH} below {folder}")
+    say(f"{plan.count} images and {TRUTH} below {folder}")
     return 0
 
 
@@ -117,8 +124,9 @@ def send(
         ) as device,
         progress_bar("images") as bar,
     ):
-        task = bar.add_task("sending", total=plan.images, note="")
-        images = (image.dataset for image in truth.following(plan))
+        task = bar.add_task("sending", total=plan.count, note="")
+        found = truth.following(plan) if truth_file is not None else plan.images()
+        images = (image.dataset for image in found)
         for sent in device.send(images, fps=fps, stop=told.is_set):
             statuses[f"{sent.status:04X}"] += 1
             refused += sent.status != SUCCESS and sent.fault != "truncated"

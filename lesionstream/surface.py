@@ -6,9 +6,11 @@ service discovery: `.lesionstream/run/*.json`. `doctor` reads the same files.
 
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from lesionstream.settings import settings
 from wire.health import Health
 
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 -- compared with, not bound to
 READY = Gauge("lesionstream_ready", "Whether the process does its work now (1) or not (0).")
 
 log = structlog.get_logger(__name__)
@@ -28,12 +31,34 @@ def run_folder(home: Path) -> Path:
     return home / "run"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process of this machine said that its surface is.
+
+    running : whether there is a process of this number; one that was killed leaves its file.
+    """
+
+    file: Path
+    name: str
+    address: str
+    pid: int
+    running: bool
+
+
+def places() -> list[Place]:
+    """Return what processes of this machine said; what cannot be read is left out."""
+    found = []
+    for file in sorted(run_folder(settings().home).glob(f"*@{socket.gethostname()}-*.json")):
+        with suppress(OSError, ValueError, LookupError):  # it ended meanwhile, or is not ours
+            address = str(json.loads(file.read_text())[0]["targets"][0])
+            pid = int(file.stem.rpartition("-")[2])
+            found.append(Place(file, file.stem, address, pid, Path(f"/proc/{pid}").exists()))
+    return found
+
+
 def surface_of(pid: int) -> str | None:
     """Return host:port of a process' surface; None where it has said none yet."""
-    for file in run_folder(settings().home).glob(f"*-{pid}.json"):
-        with suppress(FileNotFoundError):  # it ended meanwhile
-            return str(json.loads(file.read_text())[0]["targets"][0])
-    return None
+    return next((place.address for place in places() if place.pid == pid), None)
 
 
 @contextmanager
@@ -54,8 +79,12 @@ def surface(name: str, health: Callable[[], Health]) -> Iterator[str]:
     server.health = health
     thread = threading.Thread(target=server.serve_forever, name="surface", daemon=True)
     thread.start()
-    place = f"{host}:{server.server_address[1]}"
-    file = run_folder(settings().home) / f"{name}-{os.getpid()}.json"
+    here = "127.0.0.1" if host == ANY_ADDRESS else host
+    place = f"{here}:{server.server_address[1]}"
+    for other in places():
+        if not other.running:
+            other.file.unlink(missing_ok=True)
+    file = run_folder(settings().home) / f"{name}@{socket.gethostname()}-{os.getpid()}.json"
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps([{"targets": [place], "labels": {"job": name}}]))

@@ -7,6 +7,7 @@ the broker is away, or there is no room, the device is told to keep its image an
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +44,12 @@ ANYONE = "*"
 
 PUBLISH_MS = 10_000
 """How long an object may wait for the broker; devices wait 30 s and more for an answer."""
+
+CONNECT_AGAIN_S = 3.0
+"""After a connection failed, devices are told at once for so long: each would wait 8 s in turn."""
+
+MAX_OBJECT_BYTES = 256 << 20
+"""Of one C-STORE: a decode process holds it three times, and has 1 GiB. Larger: `too-large`."""
 
 IDLE_S = 60.0
 MAX_ASSOCIATIONS = 32
@@ -127,6 +134,8 @@ class Listener:
         self._connect = connect
         self._publisher: Publisher | None = None
         self._one_connects = threading.Lock()
+        self._no_connection_until_s = 0.0
+        self._trouble = ""
         self._quarantine = quarantine
         self._key = key
         self._pool = DecodePool(prepare, workers=workers)
@@ -182,24 +191,40 @@ class Listener:
         """Return how many associations are open."""
         return len(self._ae.active_associations)
 
+    @property
+    def trouble(self) -> str:
+        """Return why the last object was refused for now; empty where it was not."""
+        return self._trouble
+
     def take(self, received: Received) -> Answer:
         """Publish an object, and return what its sender is told."""
         try:
-            return self._published(received)
+            answer = self._published(received)
         except PublishError as error:
-            self._reconnect()
             log.error("not published", why=str(error), told="try again")
-            return Answer(OUT_OF_RESOURCES, "the broker takes nothing, try again")
+            answer = Answer(OUT_OF_RESOURCES, "the broker takes nothing, try again")
         except DecoderUnavailable as error:
             log.error("not published", why=str(error), told="try again")
-            return Answer(OUT_OF_RESOURCES, "no decoder can be started, try again")
+            answer = Answer(OUT_OF_RESOURCES, "no decoder can be started, try again")
+        self._trouble = answer.comment if answer.status == OUT_OF_RESOURCES else ""
+        return answer
 
     def _published(self, received: Received) -> Answer:
-        now = datetime.now(UTC)
         publisher = self._connected()
+        try:
+            return self._sent(received, publisher)
+        except PublishError:
+            self._drop(publisher)
+            raise
+
+    def _sent(self, received: Received, publisher: Publisher) -> Answer:
+        now = datetime.now(UTC)
         confirmations: list[Confirmation] = []
         errors: list[FrameError] = []
         try:
+            if len(received.data) > MAX_OBJECT_BYTES:
+                words = f"{len(received.data):,} bytes, the limit is {MAX_OBJECT_BYTES:,}"
+                raise FrameError(Reason.TOO_LARGE, words)
             for item in self._pool.run(received.data, self._key):
                 if isinstance(item, FrameError):
                     errors.append(item)
@@ -217,21 +242,28 @@ class Listener:
             )
             log.warning("not a frame", reason=problem.reason, detail=problem.detail)
             if not_kept is not None:
-                return Answer(OUT_OF_RESOURCES, not_kept)
+                log.error("not kept", why=not_kept, told="try again")
+                return Answer(OUT_OF_RESOURCES, "no room for what cannot be read, try again")
         return _answer(len(confirmations), errors)
 
     def _connected(self) -> Publisher:
         with self._one_connects:
             if self._publisher is None:
-                self._publisher = self._connect()
+                if time.monotonic() < self._no_connection_until_s:
+                    raise PublishError("no broker answered a moment ago")
+                try:
+                    self._publisher = self._connect()
+                except PublishError:
+                    self._no_connection_until_s = time.monotonic() + CONNECT_AGAIN_S
+                    raise
             return self._publisher
 
-    def _reconnect(self) -> None:
-        """Drop a publisher that failed: it takes nothing more."""
+    def _drop(self, failed: Publisher) -> None:
+        """Drop a publisher that failed: it takes nothing more. Another one may be in its place."""
         with self._one_connects:
-            failed, self._publisher = self._publisher, None
-        if failed is not None:
-            failed.close()
+            if self._publisher is failed:
+                self._publisher = None
+        failed.close()
 
     def _on_store(self, event: Event) -> Dataset:
         title = event.assoc.requestor.ae_title

@@ -23,8 +23,8 @@ IN_HAND_S = 120.0
 """Without a frame answered for so long a message hangs: one that costs the decoder's whole
 patience twice takes 60 s."""
 
-STUCK_S = 60.0
-"""With messages waiting on its partitions and none answered for so long, a worker is stuck."""
+STUCK_S = 180.0
+"""With messages waiting on its partitions and none taken up for so long, a worker is stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Beat:
     at_s : when the loop last ran; None before its first time.
     partitions : of the input that are this worker's.
     in_hand_since_s : when the message in hand was taken up; None without one.
+    loading : it reads what it needs before it can answer; that may take long.
     answered : messages acknowledged so far.
     answered_s : when the last one was.
     """
@@ -41,6 +42,7 @@ class Beat:
     at_s: float | None = None
     partitions: frozenset[int] = frozenset()
     in_hand_since_s: float | None = None
+    loading: bool = False
     answered: int = 0
     answered_s: float | None = None
 
@@ -61,6 +63,11 @@ class Pulse:
         """Say that a message, or a batch of quick ones, was taken up."""
         with self._lock:
             self._beat = replace(self._beat, in_hand_since_s=now_s)
+
+    def loading(self, loading: bool) -> None:
+        """Say whether it reads what it needs before it can answer."""
+        with self._lock:
+            self._beat = replace(self._beat, loading=loading)
 
     def acknowledged(self, now_s: float, messages: int) -> None:
         """Say that the batch in hand was acknowledged."""
@@ -86,7 +93,7 @@ def judge(
     Parameters
     ----------
     group : as the broker describes it; None while it does not answer.
-    stuck_for_s : for how long messages have waited on its partitions while it answered none.
+    stuck_for_s : for how long messages have waited on its partitions while it took up none.
     trouble : what the broker or the way to it has.
     """
     dead, not_ready = [], []
@@ -97,13 +104,18 @@ def judge(
     if group is None:
         not_ready.append(trouble or "the broker was not asked yet")
         return Health(tuple(dead), tuple(not_ready), _facts(beat, group, now_s))
-    if beat.in_hand_since_s is not None and now_s - beat.in_hand_since_s > IN_HAND_S:
-        dead.append(f"one message is in hand for {now_s - beat.in_hand_since_s:.0f} s")
+    in_hand_s = 0.0 if beat.in_hand_since_s is None else now_s - beat.in_hand_since_s
+    if in_hand_s > IN_HAND_S and not beat.loading:
+        dead.append(f"one message is in hand for {in_hand_s:.0f} s")
     if stuck_for_s > STUCK_S:
-        dead.append(f"messages wait, and none was answered for {stuck_for_s:.0f} s")
-    spare = group.stable and group.members > len(group.lag)
-    if beat.at_s is not None and not beat.partitions and not spare:
-        not_ready.append("no partitions yet: the group is being formed")
+        dead.append(f"messages wait, and none was taken up for {stuck_for_s:.0f} s")
+    if beat.loading:
+        not_ready.append("reading the states of its patients")
+    spare = group.members > len(group.lag)
+    if beat.at_s is not None and not group.stable:
+        not_ready.append("its group is being formed")
+    elif beat.at_s is not None and not beat.partitions and not spare:
+        not_ready.append("no partitions yet")
     return Health(tuple(dead), tuple(not_ready), _facts(beat, group, now_s))
 
 

@@ -72,6 +72,7 @@ def patients_app(
     worker = PatientsWorker(
         app,
         names=names,
+        pulse=pulse,
         ledger=Ledger(
             partial(read_snapshots, bootstrap, names),
             rebuild=partial(rebuild, bootstrap, names),
@@ -103,8 +104,11 @@ def patients_app(
 class PatientsWorker:
     """Fold batches of events into patients and say what follows. One batch at a time."""
 
-    def __init__(self, app: faust.App, *, names: Names, ledger: Ledger, cache: Cache) -> None:
+    def __init__(
+        self, app: faust.App, *, names: Names, pulse: Pulse, ledger: Ledger, cache: Cache
+    ) -> None:
         self._app = app
+        self._pulse = pulse
         self._names = names
         self._ledger = ledger
         self._cache = cache
@@ -153,12 +157,15 @@ class PatientsWorker:
 
     async def _load(self, partitions: set[int]) -> None:
         """Read what is not in memory yet; a broker that is away is waited for."""
+        self._pulse.loading(True)
         while True:
             try:
-                return await asyncio.to_thread(self._ledger.load, partitions)
+                await asyncio.to_thread(self._ledger.load, partitions)
+                break
             except topic_admin.BrokerUnavailable as error:
                 log.warning("snapshots not read", error=str(error), remedy="tried again")
                 await asyncio.sleep(RETRY_S)
+        self._pulse.loading(False)
 
     def _fold(
         self, event: EventT[bytes], changed: dict[tuple[int, str], Patient]

@@ -17,6 +17,7 @@ import signal
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -89,6 +90,8 @@ class DecodePool:
         for _ in range(workers):
             self._idle.put(None)  # started when first used
         self._children: list[_Child] = []
+        # A child dies with the thread that started it (PDEATHSIG): callers' threads come and go.
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="decoder-start")
         # Also at the end of the process: multiprocessing would join children that ignore SIGTERM.
         self._end_all = weakref.finalize(self, _end_all, self._children)
         atexit.register(self._end_all)  # runs before multiprocessing's own, which is older
@@ -96,7 +99,7 @@ class DecodePool:
     def warm_up(self) -> None:
         """Start one child now: the first frame need not wait the second that takes."""
         child = self._idle.get()
-        self._idle.put(child or self._start())
+        self._idle.put(child or self._started())
 
     def run(self, *args: object) -> Iterator[Any]:
         """Yield the items of ``task(*args)``.
@@ -127,6 +130,7 @@ class DecodePool:
     def close(self) -> None:
         """End all children, those in use too; the pool cannot be used any more."""
         self._end_all()
+        self._starter.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +147,7 @@ class DecodePool:
             if child is None or not child.process.is_alive():
                 if child is not None:
                     self._end(child)
-                child = self._start()
+                child = self._started()
             yield from self._conversation(child, args)
             finished = True
         except FrameError:
@@ -169,6 +173,9 @@ class DecodePool:
                 yield value
         except (EOFError, OSError) as error:
             raise _ChildLost("process died") from error
+
+    def _started(self) -> _Child:
+        return self._starter.submit(self._start).result()
 
     def _start(self) -> _Child:
         context = multiprocessing.get_context("spawn")

@@ -78,7 +78,7 @@ class GroupWatch:
             starts = self._consumer.beginning_offsets(places)
             committed = self._admin.list_group_offsets([self._group])[self._group]
             described = self._admin.describe_groups([self._group])[self._group]
-        except KafkaError as error:
+        except (KafkaError, ValueError, OSError) as error:
             raise BrokerUnavailable(f"group {self._group} cannot be asked ({error})") from error
         lag = {}
         for place in places:

@@ -84,17 +84,6 @@ def create(bootstrap: str, names: Names) -> list[str]:
         return [names.of(topic) for topic in missing]
 
 
-def answers(bootstrap: str) -> None:
-    """Return if a broker answers.
-
-    Raises
-    ------
-    BrokerUnavailable   none does.
-    """
-    with _admin(bootstrap) as client:
-        client.describe_cluster()
-
-
 def describe(bootstrap: str, names: Names) -> list[TopicState]:
     """Return each topic as it is, and what is wrong with it.
 

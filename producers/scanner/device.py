@@ -19,6 +19,7 @@ from pynetdicom.association import Association
 from producers.pace import Pace
 
 SUCCESS = 0x0000
+REJECTED_TRANSIENT = 2
 PATIENCE_S = 120.0
 """How long a device tries to get one image rid."""
 
@@ -58,10 +59,17 @@ class Sent:
 
 
 class NotTaken(Exception):
-    """The other side took no image.
+    """The other side took no image, and will not take it later either.
 
     Operator action: see that the listener runs at this address, that its AE title is the one
     called, and that it allows the title of this device (``listen --allow``).
+    """
+
+
+class NotYet(NotTaken):
+    """The other side took no image for now: it is busy, away or has no room.
+
+    Operator action: see that the listener and its broker run; the device tries again by itself.
     """
 
 
@@ -107,7 +115,7 @@ class Device:
 
         Raises
         ------
-        NotTaken   nobody took one for `PATIENCE_S`.
+        NotTaken   the association is rejected, or nobody took an image for `PATIENCE_S`.
         """
         pace = Pace(fps)
         for image, fault in self._disturbed(images):
@@ -116,7 +124,12 @@ class Device:
             pace.wait()
             if fault == "dropped":
                 self._drop()
-            yield self._delivered(image, fault)
+            try:
+                yield self._delivered(image, fault, stop)
+            except NotYet:
+                if stop():
+                    return
+                raise
 
     def close(self) -> None:
         """Release the association."""
@@ -151,10 +164,14 @@ class Device:
     def _happens(self, probability: float) -> bool:
         return self._random.random() < probability
 
-    def _delivered(self, image: FileDataset, fault: str) -> Sent:
+    def _delivered(self, image: FileDataset, fault: str, stop: Callable[[], bool]) -> Sent:
         """Send until there is an answer that stands."""
         for attempt in stamina.retry_context(
-            on=NotTaken, attempts=None, timeout=PATIENCE_S, wait_initial=0.2, wait_max=5.0
+            on=lambda error: isinstance(error, NotYet) and not stop(),
+            attempts=None,
+            timeout=PATIENCE_S,
+            wait_initial=0.2,
+            wait_max=5.0,
         ):
             with attempt:
                 return self._sent(image, fault)
@@ -166,19 +183,20 @@ class Device:
         status = answer.get("Status")
         if status is None:
             self._drop()
-            raise NotTaken("the association was lost before an answer came")
+            raise NotYet("the association was lost before an answer came")
         comment = str(answer.get("ErrorComment", ""))
         if status & 0xFF00 == 0xA700:
-            raise NotTaken(f"refused for now, status {status:04X}: {comment}")
+            raise NotYet(f"refused for now, status {status:04X}: {comment}")
         return Sent(image.SOPInstanceUID, image.PatientID, int(status), comment, fault)
 
     def _established(self) -> Association:
         if self._association is None or not self._association.is_established:
             host, port = self._address
             self._association = self._ae.associate(host, port, ae_title=self._called)
+            if self._association.is_rejected and not _for_now(self._association):
+                raise NotTaken(f"{self._called} at {host}:{port} rejected the association")
             if not self._association.is_established:
-                how = "rejected the association" if self._association.is_rejected else "no answer"
-                raise NotTaken(f"{self._called} at {host}:{port}: {how}")
+                raise NotYet(f"{self._called} at {host}:{port}: no answer")
             if not self._association.accepted_contexts:
                 raise NotTaken(f"{self._called} at {host}:{port} takes no CT images")
         return self._association
@@ -187,6 +205,12 @@ class Device:
         if self._association is not None and self._association.is_established:
             self._association.abort()
         self._association = None
+
+
+def _for_now(association: Association) -> bool:
+    """Tell whether a rejection is transient (PS3.8 9.3.4): the other side is full."""
+    answer = association.acceptor.primitive
+    return answer is not None and answer.result == REJECTED_TRANSIENT
 
 
 def _truncated(image: FileDataset) -> FileDataset:

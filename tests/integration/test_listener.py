@@ -1,7 +1,14 @@
 """Devices send by real C-STORE; what they are told is true."""
 
+import io
+import json
+import multiprocessing
 import shutil
 import subprocess
+import threading
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pydicom
@@ -11,8 +18,8 @@ from pynetdicom import AE
 from support.phantoms import chest_hu, dataset, part10, write_series
 from support.stack import eventually
 
-from producers.listener import ANYONE, SOURCE, Listener
-from producers.publisher import Publisher
+from producers.listener import ANYONE, SOURCE, Listener, Received
+from producers.publisher import Publisher, PublishError
 from producers.quarantine import Quarantine
 from producers.scanner.device import Device, Faults, NotTaken
 from wire.dead_letters import DeadLetter
@@ -61,7 +68,7 @@ def send(port, *objects, calling="ANY", called="LESIONSTREAM"):
 
 def readable(ds):
     """Return a data set as read from a file."""
-    return pydicom.dcmread(__import__("io").BytesIO(part10(ds)))
+    return pydicom.dcmread(io.BytesIO(part10(ds)))
 
 
 def test_storescu_sends_a_folder_and_every_image_arrives_once(listening, stack, tmp_path):
@@ -129,6 +136,91 @@ def test_without_a_broker_a_device_is_told_to_try_again(listening, stack):
     assert "try again" in comment
 
 
+class Refusing:
+    """A publisher whose broker has gone: it refuses once it is asked."""
+
+    def __init__(self):
+        self.closed = threading.Event()
+
+    def frame(self, *args):
+        raise PublishError("gone")
+
+    def close(self):
+        self.closed.set()
+
+
+def test_a_publisher_that_failed_is_replaced_and_its_successor_left_alone(stack, tmp_path):
+    """Devices on several associations fail one after the other on the same dead publisher."""
+    dead, connected = Refusing(), []
+
+    def connect():
+        connected.append(
+            dead if not connected else Publisher(stack.kafka, names=stack.names, source=SOURCE)
+        )
+        return connected[-1]
+
+    listener = Listener(
+        connect, quarantine=Quarantine(tmp_path / "q"), key=KEY, allow=frozenset({ANYONE})
+    )
+    image = Received("test", part10(dataset(chest_hu(0, size=32))))
+    with listener:
+        assert listener.take(image).status == 0xA700
+        assert dead.closed.is_set()
+        assert listener.trouble
+        assert listener.take(image).status == 0x0000
+        assert not listener.trouble
+        listener._drop(dead)  # somebody else comes late with the old failure
+        assert listener.take(image).status == 0x0000
+    assert len(connected) == 2
+
+
+def test_many_devices_without_a_broker_are_all_told_at_once(tmp_path):
+    """Not one after the other: each connection attempt takes seconds."""
+
+    def connect():
+        time.sleep(1.0)
+        raise PublishError("no broker")
+
+    listener = Listener(
+        connect, quarantine=Quarantine(tmp_path / "q"), key=KEY, allow=frozenset({ANYONE})
+    )
+    image = Received("test", b"")
+    with listener, ThreadPoolExecutor(10) as devices:
+        began = time.monotonic()
+        answers = list(devices.map(listener.take, [image] * 10))
+        assert time.monotonic() - began < 5, "ten times a second would be ten"
+    assert {answer.status for answer in answers} == {0xA700}
+
+
+def test_a_decoder_outlives_the_association_that_needed_it(listening, stack):
+    """Decode processes die with the thread that started them: it must not be a device's."""
+    port = listening()
+    poison = readable(dataset(chest_hu(0, size=32)))
+    images = [readable(dataset(chest_hu(n, size=32), SOPInstanceUID=f"1.2.{n}")) for n in range(6)]
+    send(port, poison)
+    children = set(multiprocessing.active_children())
+    for child in children:
+        child.kill()  # as a hostile file would
+        child.join()
+    send(port, images[0])
+    first = {child.pid for child in multiprocessing.active_children()}
+    for image in images[1:]:
+        assert send(port, image) == [(0x0000, "")]
+    assert {child.pid for child in multiprocessing.active_children()} == first
+
+
+def test_too_large_an_object_is_refused_by_name(tmp_path, stack, monkeypatch):
+    monkeypatch.setattr("producers.listener.MAX_OBJECT_BYTES", 1000)
+    listener = Listener(
+        lambda: Publisher(stack.kafka, names=stack.names, source=SOURCE),
+        quarantine=Quarantine(tmp_path / "q"), key=KEY, allow=frozenset({ANYONE}),
+    )  # fmt: skip
+    with listener:
+        answer = listener.take(Received("test", part10(dataset(chest_hu(0, size=64)))))
+    assert (answer.status, answer.comment[:9]) == (0xC002, "too-large")
+    assert len(Quarantine(tmp_path / "q").entries()) == 1
+
+
 def test_a_device_with_every_fault_gets_every_image_through_once(listening, stack):
     port = listening("SIMSCANNER")
     images = [
@@ -150,16 +242,13 @@ def test_a_device_with_every_fault_gets_every_image_through_once(listening, stac
 
 
 def test_the_command_listens_and_the_command_sends(stack, tmp_path):
-    import json
-    import urllib.request
-
     nobody = stack.command("listen")
     assert nobody.returncode == 2
     assert "--allow" in nobody.stderr
     stack.start("listen", "--port", "0", "--host", "127.0.0.1", "--allow", "SIMSCANNER")
     run = tmp_path / "home" / "run"
     (file,) = eventually(
-        lambda: list(run.glob("listener-*.json")), within_s=30, what="the listener says where it is"
+        lambda: list(run.glob("listener@*.json")), within_s=30, what="the listener says where it is"
     )
     (place,) = json.loads(file.read_text())[0]["targets"]
 

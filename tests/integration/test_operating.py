@@ -1,16 +1,18 @@
 """What operators do: scale, watch, ask. Real workers, a real Prometheus."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
 import pytest
 from support.phantoms import write_series
-from support.stack import eventually
+from support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]
 
@@ -21,6 +23,14 @@ QUICK = "textbook-256"
 def get(url):
     with urllib.request.urlopen(url, timeout=5) as answer:
         return answer.read().decode()
+
+
+def status(place, path):
+    try:
+        get(f"http://{place}/{path}")
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 200
 
 
 @pytest.fixture
@@ -43,16 +53,19 @@ def test_scale_runs_several_and_starts_again_what_ends(filled):
     run = filled.folder / "home" / "run"
 
     def pids():
-        return {int(file.stem.rpartition("-")[2]) for file in run.glob("scoring-*.json")}
+        return {int(file.stem.rpartition("-")[2]) for file in run.glob("scoring@*.json")}
 
     before = pids()
     assert len(before) == 2
     victim = min(before)
     subprocess.run(["kill", "-9", str(victim)], check=True)
     eventually(lambda: len(pids() - before) == 1, within_s=60, what="another worker in its place")
+    assert victim not in pids(), "the file of a killed worker is cleaned up"
+    running = pids()
+    assert len(running) == 2
     boss.send_signal(signal.SIGTERM)
     assert boss.wait(30) == 0
-    for pid in pids() - {victim}:
+    for pid in running:
         assert not Path(f"/proc/{pid}").exists()
 
 
@@ -70,7 +83,7 @@ def test_a_worker_added_while_frames_flow_loses_nothing(filled, tmp_path):
     assert len({str(f.id) for f in findings}) == 120
 
 
-def test_workers_say_when_they_are_blind(filled):
+def test_doctor_asks_what_runs(filled):
     filled.worker("scoring")
     filled.worker("patients")
     filled.answered(60, within_s=90)
@@ -83,8 +96,45 @@ def test_workers_say_when_they_are_blind(filled):
 
     eventually(all_ready, within_s=30, what="both ready")
     done = filled.command("doctor")
-    assert "scoring-" in done.stdout
-    assert ", ready" in done.stdout
+    assert done.stdout.count("/ready: ready") == 2
+    stopped = filled.processes[0]
+    os.kill(stopped.pid, signal.SIGSTOP)
+    try:
+        done = filled.command("doctor")
+    finally:
+        os.kill(stopped.pid, signal.SIGCONT)
+    assert done.returncode == 1
+    assert "it hangs" in done.stdout
+
+
+def test_a_worker_without_a_broker_is_not_ready_and_not_dead(tmp_path, monkeypatch):
+    """A broker of its own, for this test stops it."""
+    import local
+    from wire import topic_admin
+    from wire.topics import Names
+
+    monkeypatch.setenv("LESIONSTREAM_ENGINE", QUICK)
+    home = tmp_path / "servers"
+    found = local.up(home)
+    names = Names("blind-")
+    stack = Stack(found.kafka, found.redis, names, tmp_path)
+    try:
+        topic_admin.create(found.kafka, names)
+        stack.worker("scoring")
+        run = tmp_path / "home" / "run"
+        (file,) = eventually(lambda: list(run.glob("*.json")), within_s=60, what="a surface")
+        place = json.loads(file.read_text())[0]["targets"][0]
+        eventually(lambda: status(place, "ready") == 200, within_s=60, what="ready")
+        local.down(home)
+        eventually(lambda: status(place, "ready") == 503, within_s=30, what="not ready")
+        assert status(place, "live") == 200
+        assert "lesionstream_ready 0.0" in get(f"http://{place}/metrics")
+        local.up(home)
+        eventually(lambda: status(place, "ready") == 200, within_s=60, what="ready again")
+    finally:
+        for process in stack.processes:
+            stack.kill(process)
+        local.down(home)
 
 
 def test_the_dashboard_and_the_rules_ask_for_what_there_is(filled, tmp_path):
@@ -95,7 +145,7 @@ def test_the_dashboard_and_the_rules_ask_for_what_there_is(filled, tmp_path):
     filled.start("listen", "--port", "0", "--host", "127.0.0.1", "--allow", "SIMSCANNER")
     run = filled.folder / "home" / "run"
     eventually(lambda: len(list(run.glob("*.json"))) == 3, within_s=60, what="three surfaces")
-    (listener,) = run.glob("listener-*.json")
+    (listener,) = run.glob("listener@*.json")
     place = json.loads(listener.read_text())[0]["targets"][0]
     port = json.loads(get(f"http://{place}/live"))["facts"]["port"]
     config = tmp_path / "prometheus.yml"

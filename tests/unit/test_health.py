@@ -1,6 +1,9 @@
 """When is a worker dead, when is it not ready: the judgement, and how it is asked."""
 
 import json
+import os
+import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -9,6 +12,7 @@ import pytest
 from lesionstream import surface as surfaces
 from lesionstream.settings import settings
 from stream.health import IN_HAND_S, LOOP_S, STUCK_S, Beat, Pulse, judge, own_lag
+from stream.watch import EXIT_HANGS, WorkerWatch
 from wire.groups import GroupState
 from wire.health import Health
 
@@ -33,7 +37,7 @@ def test_a_worker_that_works_is_live_and_ready():
     [
         ({"beat": Beat(at_s=NOW - LOOP_S - 1, partitions=frozenset({0}))}, "event loop"),
         ({"beat": Beat(NOW, frozenset({0}), in_hand_since_s=NOW - IN_HAND_S - 1)}, "in hand"),
-        ({"stuck_for_s": STUCK_S + 1}, "none was answered"),
+        ({"stuck_for_s": STUCK_S + 1}, "none was taken up"),
     ],
 )
 def test_a_worker_that_hangs_is_dead(changes, word):
@@ -49,6 +53,8 @@ def test_a_worker_that_hangs_is_dead(changes, word):
         ({"beat": Beat()}, "starting"),
         ({"beat": Beat(at_s=NOW)}, "no partitions"),
         ({"group": None, "trouble": "no broker answers"}, "no broker"),
+        ({"group": GroupState({0: 9}, members=0, stable=False)}, "being formed"),
+        ({"beat": Beat(NOW, frozenset({0}), NOW - 999, loading=True)}, "reading the states"),
         # Without a broker nothing can be answered: starting it again would not help.
         ({"group": None, "stuck_for_s": STUCK_S + 1}, "not asked yet"),
     ],
@@ -95,8 +101,17 @@ def get(url):
 
 def test_the_surface_answers_and_says_where_it_is(home):
     health = Health(facts={"port": 7})
+    run = surfaces.run_folder(home)
+    run.mkdir()
+    killed = run / f"thing@{socket.gethostname()}-4194305.json"  # no process has this number
+    killed.write_text('[{"targets": ["127.0.0.1:9"], "labels": {}}]')
+    foreign = run / "thing@elsewhere-1.json"
+    foreign.write_text("[]")
     with surfaces.surface("thing", lambda: health) as url:
-        (file,) = surfaces.run_folder(home).glob("thing-*.json")
+        assert not killed.exists()
+        foreign.unlink()
+        (file,) = run.glob("thing@*.json")
+        assert surfaces.surface_of(os.getpid()) == url.removeprefix("http://")
         (group,) = json.loads(file.read_text())
         assert url == f"http://{group['targets'][0]}"
         assert group["labels"] == {"job": "thing"}
@@ -112,4 +127,40 @@ def test_the_surface_answers_and_says_where_it_is(home):
         assert "lesionstream_ready 0.0" in get(f"{url}/metrics")[1]
         health = Health(dead=("hangs",))
         assert [get(f"{url}/{path}")[0] for path in ("live", "ready")] == [503, 503]
-    assert not list(surfaces.run_folder(home).iterdir())
+    assert not list(run.iterdir())
+
+
+class Ended(Exception):
+    """What stands for the end of the process."""
+
+
+def test_a_worker_that_hangs_is_ended():
+    """A batch in hand for too long, seen from beside."""
+
+    def end(code):
+        raise Ended(code)
+
+    pulse = Pulse()
+    watch = WorkerWatch(pulse, bootstrap="127.0.0.1:1", group="g", topic="t", end=end)
+    now = time.monotonic()
+    pulse.beat(now, [0])
+    pulse.taken(now - IN_HAND_S - 1)
+    watch._saw(GROUP)
+    with pytest.raises(Ended, match=str(EXIT_HANGS)):
+        watch._rest()
+    pulse.acknowledged(now, 1)
+    watch._rest()
+
+
+def test_a_slow_message_is_movement():
+    """Messages wait for long, but one after the other is taken up: nothing is stuck."""
+    pulse = Pulse()
+    watch = WorkerWatch(pulse, bootstrap="127.0.0.1:1", group="g", topic="t")
+    pulse.beat(time.monotonic(), [0])
+    watch._moved_s -= STUCK_S + 1
+    pulse.taken(time.monotonic())
+    watch._saw(GROUP)
+    assert watch.health().live
+    watch._moved_s -= STUCK_S + 1
+    watch._saw(GROUP)
+    assert not watch.health().live
