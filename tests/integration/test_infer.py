@@ -150,7 +150,8 @@ class PeakMemory:
     def _tree(self, pid):
         try:
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            threads = Path(f"/proc/{pid}/task").glob("*/children")
+            children = [child for thread in threads for child in thread.read_text().split()]
         except (FileNotFoundError, ProcessLookupError):
             return 0
         return pages * os.sysconf("SC_PAGESIZE") + sum(self._tree(child) for child in children)

@@ -178,8 +178,8 @@ def test_a_worker_that_crashes_ends_and_leaves_no_child(stack, scans):
     """Alive but dead would be blind in silence: a supervisor must see an exit code."""
     worker = stack.worker("scoring", program=(SABOTAGE, "crash"))
     stack.wait_for_members("scoring", 1)
-    (children,) = Path(f"/proc/{worker.pid}/task").glob(f"{worker.pid}/children")
-    pids = children.read_text().split()
+    threads = Path(f"/proc/{worker.pid}/task").glob("*/children")
+    pids = [pid for children in threads for pid in children.read_text().split()]
     assert pids, "it has a decode process"
     stack.command("replay", sorted(scans.iterdir())[0])
     assert eventually(lambda: worker.poll(), within_s=20, what="it ends") != 0
