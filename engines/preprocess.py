@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -62,8 +62,9 @@ class Found:
     Attributes
     ----------
     grid : (H, W) float32 HU, 1 mm pixels.
-    quality : `lungs`, `lung_area_cm2`, `lung_median_hu`, `non_finite_fraction`,
-        `field_of_view_mm` (the longer side).
+    quality : `lungs`, `lung_area_cm2`, `lung_median_hu`, `lung_centre_x_px`, `lung_centre_y_px`
+        (middle of the lungs in the slice's own pixels), `non_finite_fraction`, `field_of_view_mm`
+        (the longer side).
     """
 
     grid: NDArray[np.float32]
@@ -96,6 +97,8 @@ def find_lungs_in(ct: CtSlice) -> Found:
         "lungs": float(len(lungs.masks)),
         "lung_area_cm2": round(lungs.area_mm2 / 100.0, 2),
         "lung_median_hu": round(lungs.median_hu, 1),
+        "lung_centre_x_px": _centre(lungs.masks, 1, ct.hu.shape[1] / grid.shape[1]),
+        "lung_centre_y_px": _centre(lungs.masks, 0, ct.hu.shape[0] / grid.shape[0]),
         "non_finite_fraction": round(non_finite, 6),
         "field_of_view_mm": float(max(grid.shape)),
     }
@@ -160,6 +163,13 @@ def lung_view(
     method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     pixels = cv2.resize(square, (size, size), interpolation=method)
     return View(np.asarray(pixels, dtype=np.float32), left, top, side)
+
+
+def _centre(masks: Sequence[Mask], axis: int, pixels_per_mm: float) -> float:
+    """Return the middle of the lungs along an axis, in the slice's own pixels."""
+    covered = np.flatnonzero(np.maximum.reduce(list(masks)).any(axis=1 - axis))
+    middle_mm = (float(covered[0]) + float(covered[-1]) + 1.0) / 2.0
+    return round(middle_mm * pixels_per_mm - 0.5, 2)
 
 
 def _checked(ct: CtSlice) -> tuple[NDArray[np.float32], float]:

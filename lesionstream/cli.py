@@ -16,6 +16,7 @@ import typer
 from lesionstream import cli_devices
 from lesionstream.cli_engines import engines_app, evaluate_app, train_app
 from lesionstream.cli_options import Jsonl, Paths
+from lesionstream.cli_policies import policy_app
 
 app = typer.Typer(
     name="lesionstream",
@@ -34,6 +35,7 @@ app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(topics_app, name="topics")
 app.add_typer(letters_app, name="dead-letters")
+app.add_typer(policy_app, name="policy")
 app.command()(cli_devices.listen)
 app.command()(cli_devices.simulate)
 
@@ -262,6 +264,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from local import LocalError
     from producers.publisher import PublishError
     from producers.scanner.device import NotTaken
+    from stream.policies import PolicyError
     from training.jobs import JobFailed
     from wire.decode_pool import DecoderUnavailable
     from wire.topic_admin import BrokerUnavailable
@@ -272,6 +275,7 @@ def _expected() -> tuple[type[Exception], ...]:
         SettingsError,
         JobFailed,
         LocalError,
+        PolicyError,
         PublishError,
         NotTaken,
         BrokerUnavailable,

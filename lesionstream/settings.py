@@ -62,6 +62,10 @@ class Settings(BaseSettings):
         "auto", description="of the engine; auto is what its card says"
     )
     engine_threads: int | None = Field(None, ge=1, description="CPU threads of the engine")
+    policy: str = Field(
+        "longitudinal",
+        description="what decides: longitudinal, threshold, or a TOML file with a site's data",
+    )
     http: str = Field(
         "127.0.0.1:0",
         pattern=r"^[^\s:/]+:\d{1,5}$",

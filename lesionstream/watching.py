@@ -15,8 +15,8 @@ from lesionstream.settings import settings
 from stream.cache import cache_key
 from stream.snapshots import read_snapshots
 from wire.envelope import Envelope, rfc3339
+from wire.patient import Patient
 from wire.reading import read
-from wire.records import Patient
 from wire.topics import PATIENTS
 
 
@@ -69,15 +69,17 @@ def _list_patients() -> None:
     table = Table("PatientID", "series", "frames", "greatest probability", "answer", "alarms")
     for patient_id, state in sorted(_snapshots().items()):
         series = list(state.series.values())
-        p = max((s.lesion_probability or 0.0 for s in series), default=0.0)
-        answers = sorted({s.action for s in series if s.action})
+        slices = [seen for s in series for seen in s.slices.values()]
+        p = max((seen.probability or 0.0 for seen in slices), default=0.0)
+        answers = [r.text for r in state.recommendations.values() if not r.withdrawn]
+        open_alarms = [a for a in state.alarms.values() if a.state != "inactive"]
         table.add_row(
             escape(patient_id),
             str(len(series)),
-            str(sum(len(s.findings) for s in series)),
+            str(len(slices)),
             f"{p:.3f}",
-            ", ".join(answers) or "no answer yet",
-            str(len(state.alarms)),
+            answers[-1] if answers else "no answer yet",
+            str(len(open_alarms)),
         )
     out.print(table)
 

@@ -5,6 +5,7 @@ import structlog
 from engines import Engine
 from lesionstream import catalogue, endpoints
 from lesionstream.console import set_up_logging
+from lesionstream.policies import policy_of
 from lesionstream.settings import settings
 from lesionstream.surface import surface
 from stream import faust_app
@@ -46,12 +47,18 @@ def run(name: str, *, shadow: str | None = None) -> None:
         )
     else:
         redis = endpoints.redis()
+        policy = policy_of(wanted.policy)
         faust_app.wait_for_topics(kafka, wanted.names)
         from stream.patients_worker import patients_app
 
-        log.info("patients", kafka=kafka)
+        log.info("patients", kafka=kafka, policy=policy.NAME, version=policy.version)
         app = patients_app(
-            kafka, names=wanted.names, redis_url=redis, folder=wanted.home / "faust", pulse=pulse
+            kafka,
+            names=wanted.names,
+            redis_url=redis,
+            folder=wanted.home / "faust",
+            pulse=pulse,
+            policy=policy,
         )
     watch = WorkerWatch(
         pulse,

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream import metrics
-from wire.records import Patient
+from wire.patient import Patient
 
 log = structlog.get_logger(__name__)
 
@@ -28,28 +28,32 @@ PIPELINE = 200
 
 FINE, NEEDED = 0, 2
 
-# KEYS[1]: the patient; ARGV: log, results, actions, sha1 of the state, the state ("": only ask).
+# KEYS[1]: the patient; ARGV: log, results, actions, ticks, sha1 of the state, the state ("": only
+# ask).
 _COMPARE_AND_SET = """
 local kind = redis.call('TYPE', KEYS[1]).ok
 local there = {}
 if kind == 'hash' then
-  there = redis.call('HMGET', KEYS[1], 'log', 'results', 'actions', 'sha1', 'state')
+  there = redis.call('HMGET', KEYS[1], 'log', 'results', 'actions', 'ticks', 'sha1', 'state')
 end
-if there[5] and there[4] == redis.sha1hex(there[5]) and there[1] == ARGV[1]
-   and (tonumber(there[2] or '') or -2) >= tonumber(ARGV[2])
-   and (tonumber(there[3] or '') or -2) >= tonumber(ARGV[3]) then
-  return 0
+if there[6] and there[5] == redis.sha1hex(there[6]) and there[1] == ARGV[1] then
+  local results, actions = tonumber(there[2] or '') or -2, tonumber(there[3] or '') or -2
+  local same = results == tonumber(ARGV[2]) and actions == tonumber(ARGV[3])
+  if results >= tonumber(ARGV[2]) and actions >= tonumber(ARGV[3])
+     and (not same or (tonumber(there[4] or '') or -2) >= tonumber(ARGV[4])) then
+    return 0
+  end
 end
-if ARGV[5] == '' then return 2 end
+if ARGV[6] == '' then return 2 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'log', ARGV[1], 'results', ARGV[2], 'actions', ARGV[3],
-           'sha1', ARGV[4], 'state', ARGV[5])
+           'ticks', ARGV[4], 'sha1', ARGV[5], 'state', ARGV[6])
 return 1
 """
 
 
 def cache_key(prefix: str, patient_id: str) -> str:
-    """Return the Redis key of a patient: a hash of log, results, actions, sha1 and state."""
+    """Return the Redis key of a patient: a hash of log, results, actions, ticks, sha1 and state."""
     return f"{prefix}lesionstream:patient:{patient_id}"
 
 
@@ -114,7 +118,14 @@ class Cache:
                 sha1 = hashlib.sha1(state, usedforsecurity=False).hexdigest()
                 await self._script(
                     keys=[cache_key(self._prefix, patient.patient_id)],
-                    args=[version.log, version.results, version.actions, sha1, state],
+                    args=[
+                        version.log,
+                        version.results,
+                        version.actions,
+                        version.ticks,
+                        sha1,
+                        state,
+                    ],
                     client=pipe,
                 )
             answers: list[int] = await pipe.execute()

@@ -3,8 +3,10 @@
 from pydantic import ValidationError
 
 from stream.fold import Spoken, fold_action, fold_finding
+from stream.policies import Policy
 from wire.dead_letters import NOT_A_RECORD, WRONG_PARTITION
-from wire.records import Action, Finding, Patient
+from wire.patient import Patient
+from wire.records import Action, Finding
 from wire.topics import RESULTS, partition_of
 
 Foldable = Finding | Action
@@ -25,7 +27,7 @@ class Unfoldable(Exception):
 def foldable(kind: str | None, value: bytes | None, *, partition: int) -> Foldable | None:
     """Return the finding or action in a message.
 
-    None for what is nothing to the fold: recommendations, and findings that name nobody.
+    None for what is nothing to the fold: what was said before, and findings that name nobody.
 
     Raises
     ------
@@ -49,8 +51,10 @@ def foldable(kind: str | None, value: bytes | None, *, partition: int) -> Foldab
     return record
 
 
-def fold(patient: Patient, record: Foldable, offset: int) -> tuple[Patient, list[Spoken]]:
+def fold(
+    patient: Patient, record: Foldable, offset: int, policy: Policy
+) -> tuple[Patient, list[Spoken]]:
     """Fold a record in; see `stream.fold`."""
     if isinstance(record, Finding):
-        return fold_finding(patient, record, offset)
-    return fold_action(patient, record, offset)
+        return fold_finding(patient, record, offset, policy)
+    return fold_action(patient, record, offset, policy)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from stream.snapshots import Snapshots
-from wire.records import Patient, Version
+from wire.patient import Patient, Version
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +78,10 @@ class Ledger:
     def all(self) -> list[Patient]:
         """Return every patient of the loaded partitions."""
         return list(self._patients.values())
+
+    def items(self) -> list[tuple[tuple[int, str], Patient]]:
+        """Return (partition, PatientID) and patient of the loaded partitions."""
+        return list(self._patients.items())
 
     def hidden(self) -> list[tuple[int, Patient]]:
         """Return patients whose newest state is not the last snapshot: hidden, or rebuilt."""

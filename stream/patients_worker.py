@@ -28,17 +28,19 @@ from stream.faust_app import (
     publish,
     raw_topic,
 )
-from stream.fold import Spoken
+from stream.fold import Spoken, due, fold_tick
 from stream.health import Pulse
 from stream.inbox import Unfoldable, fold, foldable
 from stream.ledger import Ledger
+from stream.policies import Policy
 from stream.rebuild import rebuild
 from stream.snapshots import read_snapshots
 from wire import topic_admin
 from wire.dead_letters import NOT_A_RECORD, DeadLetter
 from wire.envelope import Envelope
 from wire.ids import recommendation_id
-from wire.records import Action, Alert, Finding, FrameAddress, Patient, Record
+from wire.patient import Patient
+from wire.records import Action, Alert, Finding, FrameAddress, Recommendation, Record
 from wire.topics import (
     ACTIONS,
     ALERTS,
@@ -54,18 +56,28 @@ SOURCE = "/lesionstream/patients"
 BATCH = 64
 WITHIN_S = 0.02
 RETRY_S = 2.0
+CATCH_UP_S = 10.0
+"""After partitions have come, and while messages are older than this, the clock says nothing."""
+
 SYNC_S = 5.0
 """Between two looks at the cache: so long may a flushed Redis stay empty."""
 
 
 def patients_app(
-    bootstrap: str, *, names: Names, redis_url: str, folder: Path, pulse: Pulse
+    bootstrap: str,
+    *,
+    names: Names,
+    redis_url: str,
+    folder: Path,
+    pulse: Pulse,
+    policy: Policy,
 ) -> faust.App:
     """Return the Faust app that keeps patients; the topics must exist.
 
     Parameters
     ----------
     pulse : gets the marks by which others see that the worker works.
+    policy : decides what is said.
     """
     app = make_app(bootstrap, names.group("patients"), folder)
     ids = topic_admin.topic_ids(bootstrap, names)
@@ -73,9 +85,10 @@ def patients_app(
         app,
         names=names,
         pulse=pulse,
+        policy=policy,
         ledger=Ledger(
             partial(read_snapshots, bootstrap, names),
-            rebuild=partial(rebuild, bootstrap, names),
+            rebuild=partial(rebuild, bootstrap, names, policy),
             log_id=f"{ids[RESULTS.name]}/{ids[ACTIONS.name]}",
         ),
         cache=Cache(redis_url, prefix=names.prefix),
@@ -105,11 +118,19 @@ class PatientsWorker:
     """Fold batches of events into patients and say what follows. One batch at a time."""
 
     def __init__(
-        self, app: faust.App, *, names: Names, pulse: Pulse, ledger: Ledger, cache: Cache
+        self,
+        app: faust.App,
+        *,
+        names: Names,
+        pulse: Pulse,
+        policy: Policy,
+        ledger: Ledger,
+        cache: Cache,
     ) -> None:
         self._app = app
         self._pulse = pulse
         self._names = names
+        self._policy = policy
         self._ledger = ledger
         self._cache = cache
         self._results = raw_topic(app, names, RESULTS)
@@ -117,26 +138,34 @@ class PatientsWorker:
         self._patients = raw_topic(app, names, PATIENTS)
         self._dead_letters = raw_topic(app, names, DEAD_LETTERS)
         self._one_at_a_time = asyncio.Lock()
+        self._newest = datetime.now(UTC)
+        self._taken_s = self._forgot_s = time.monotonic()
 
     async def answer(self, events: list[EventT[bytes]]) -> None:
         """Fold a batch, publish what follows, acknowledge."""
         async with self._one_at_a_time:
             await self._load({event.message.partition for event in events})
+            self._newest = datetime.fromtimestamp(events[-1].message.timestamp or 0.0, UTC)
+            self._taken_s = time.monotonic()
             changed: dict[tuple[int, str], Patient] = {}
             sends: list[Outgoing] = []
             for event in events:
                 sends += self._fold(event, changed)
-            generation = self._app.consumer_generation_id
-            changed = {
-                place: patient.model_copy(update={"generation": generation})
-                for place, patient in changed.items()
-            }
-            await publish(sends)
-            await publish(self._snapshot(patient) for patient in changed.values())
-            for (partition, _), patient in changed.items():
-                self._ledger.put(partition, patient)
-            await self._cache.write(changed.values())
+            await self._settle(changed, sends)
             acknowledge(events)
+
+    async def _settle(self, changed: dict[tuple[int, str], Patient], sends: list[Outgoing]) -> None:
+        """Let out what changed: words, then snapshots, then the cache. The order matters."""
+        generation = self._app.consumer_generation_id
+        changed = {
+            place: patient.model_copy(update={"generation": generation})
+            for place, patient in changed.items()
+        }
+        await publish(sends)
+        await publish(self._snapshot(patient) for patient in changed.values())
+        for (partition, _), patient in changed.items():
+            self._ledger.put(partition, patient)
+        await self._cache.write(changed.values())
 
     async def sync(self, assignment: Iterable[TP]) -> None:
         """Load what was assigned, make the cache whole, bring hidden snapshots to the front."""
@@ -147,13 +176,35 @@ class PatientsWorker:
             for partition, patient in self._ledger.hidden():
                 await publish([self._snapshot(patient)])
                 self._ledger.put(partition, patient)
+            now = datetime.now(UTC)
+            if self._caught_up(now):
+                await self._tick(now)
             metrics.PATIENTS.set(len(self._ledger.all()))
             await self._cache.sync(self._ledger.all())
+
+    def _caught_up(self, now: datetime) -> bool:
+        """Tell whether what was said to us is in: else nothing can be called quiet."""
+        if time.monotonic() < self._forgot_s + CATCH_UP_S:
+            return False
+        idle = time.monotonic() > self._taken_s + CATCH_UP_S
+        return idle or (now - self._newest).total_seconds() < CATCH_UP_S
+
+    async def _tick(self, now: datetime) -> None:
+        """Let the clock close what is quiet, and raise alarms nobody attends to."""
+        changed: dict[tuple[int, str], Patient] = {}
+        sends: list[Outgoing] = []
+        for place, patient in self._ledger.items():
+            if due(patient, now, self._policy):
+                folded, spoken = fold_tick(patient, now, self._policy)
+                changed[place] = folded
+                sends += [self._said(words, None) for words in spoken]
+        await self._settle(changed, sends)
 
     async def forget(self) -> None:
         """Drop all states: the partitions are no longer ours, or have to be read again."""
         async with self._one_at_a_time:
             self._ledger.forget()
+            self._forgot_s = time.monotonic()
 
     async def _load(self, partitions: set[int]) -> None:
         """Read what is not in memory yet; a broker that is away is waited for."""
@@ -184,7 +235,7 @@ class PatientsWorker:
                 return []
             place = (message.partition, record.patient_id)
             patient = changed.get(place) or self._ledger.get(*place)
-            folded, spoken = fold(patient, record, message.offset)
+            folded, spoken = fold(patient, record, message.offset, self._policy)
             received = record.received_time if isinstance(record, Finding) else None
             said = [self._said(words, received) for words in spoken]
         except Unfoldable as error:
@@ -197,7 +248,8 @@ class PatientsWorker:
 
     def _said(self, words: Spoken, received: datetime | None) -> Outgoing:
         if not isinstance(words, Alert):
-            metrics.RECOMMENDATIONS.labels(words.action).inc()
+            if isinstance(words, Recommendation):
+                metrics.RECOMMENDATIONS.labels(words.action).inc()
             return self._outgoing(self._results, words.patient_id, words, str(words.id))
         now = datetime.now(UTC)
         if received is not None:

@@ -12,9 +12,11 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 
 from stream.inbox import Unfoldable, fold, foldable
+from stream.policies import Policy
 from wire.envelope import Envelope
+from wire.patient import Patient
 from wire.reading import read
-from wire.records import Action, Patient
+from wire.records import Action
 from wire.topic_admin import BrokerUnavailable
 from wire.topics import ACTIONS, FIRST_CONTACT_MS, RESULTS, Names, Topic
 
@@ -22,7 +24,12 @@ log = structlog.get_logger(__name__)
 
 
 def rebuild(
-    bootstrap: str, names: Names, partition: int, patients: dict[str, Patient], log_id: str
+    bootstrap: str,
+    names: Names,
+    policy: Policy,
+    partition: int,
+    patients: dict[str, Patient],
+    log_id: str,
 ) -> dict[str, Patient]:
     """Return the patients of a partition with all that was acknowledged folded in. Blocking.
 
@@ -44,7 +51,7 @@ def rebuild(
                 continue  # it has its dead letter
             if record is not None and record.patient_id is not None:
                 known = patients.get(record.patient_id) or Patient.new(record.patient_id, log_id)
-                patients[record.patient_id], _ = fold(known, record, message.offset)
+                patients[record.patient_id], _ = fold(known, record, message.offset, policy)
                 folded += 1
     if folded:
         log.warning("rebuilt from the log", partition=partition, records=folded)

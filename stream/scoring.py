@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import Candidate, CtSlice, Engine, NotScorable, Score
+from stream import quality
 from wire import ids
 from wire.dead_letters import DeadLetter
 from wire.decode_pool import DecoderUnavailable
@@ -29,6 +30,7 @@ from wire.records import (
     FrameAddress,
     FramePath,
     LesionCandidate,
+    Plane,
     StageTimes,
 )
 
@@ -80,6 +82,8 @@ class Scorer:
             sha256=card.sha256,
             backend=engine.backend,
             precision=engine.precision,
+            screen=card.operating_points.screen,
+            alarm=card.operating_points.alarm,
         )
 
     def answer(self, message: Message, taken: datetime) -> Outcome:
@@ -150,8 +154,9 @@ class Scorer:
                 f"engine {self._used.name} does not take this modality or body part",
                 about,
             )
-        if about.pixel_spacing_mm is None:
-            raise FrameError(Reason.QUALITY, "PixelSpacing missing", about)
+        unfit = quality.unfit(about)
+        if unfit is not None or about.pixel_spacing_mm is None:
+            raise FrameError(Reason.QUALITY, unfit or "PixelSpacing missing", about)
         try:
             ct = CtSlice(frame.hu(), about.pixel_spacing_mm)
         except FrameError as error:
@@ -226,8 +231,24 @@ def _finding(
         heat_map=_png(score.heat_map) if score is not None and score.heat_map is not None else None,
         engine=used,
         quality=dict(score.quality) if score else {},
+        plane=_plane(about, frame, score) if about else Plane(),
         times_ms=times,
         frame=message.where,
+    )
+
+
+def _plane(about: Attributes, frame: Frame | None, score: Score | None) -> Plane:
+    """Return where the slice lies in its series."""
+    lungs = None
+    if frame is not None and score is not None and "lung_centre_x_px" in score.quality:
+        x_px, y_px = (score.quality[f"lung_centre_{axis}_px"] for axis in "xy")
+        lungs = frame.to_mm(x_px, y_px)
+    return Plane(
+        location_mm=about.location_mm,
+        slice_thickness_mm=about.slice_thickness_mm,
+        pitch_mm=about.spacing_between_slices_mm or about.slice_thickness_mm,
+        images=about.images_in_series,
+        lung_centre_mm=lungs,
     )
 
 

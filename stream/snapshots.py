@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import structlog
 from pydantic import ValidationError
 
+from wire.patient import Patient
 from wire.reading import read
-from wire.records import Patient
 from wire.topics import PATIENTS, Names
 
 log = structlog.get_logger(__name__)

@@ -32,6 +32,8 @@ class Attributes:
     pixel_spacing_mm : (between rows, between columns) as DICOM PixelSpacing, None where unknown.
     image_position_mm, image_orientation : ImagePositionPatient, ImageOrientationPatient.
     frame_number : from 1; None for an object that has no frames.
+    slice_thickness_mm, spacing_between_slices_mm : None where absent or not above 0.
+    images_in_series : NumberOfSeriesRelatedInstances, else ImagesInAcquisition; None where unknown.
     event_time : acquisition, content or series date and time, None where the device gave none.
     """
 
@@ -50,7 +52,26 @@ class Attributes:
     pixel_spacing_mm: tuple[float, float] | None
     image_position_mm: tuple[float, ...] | None
     image_orientation: tuple[float, ...] | None
+    slice_thickness_mm: float | None
+    spacing_between_slices_mm: float | None
+    images_in_series: int | None
     event_time: datetime | None
+
+    @property
+    def normal(self) -> tuple[float, float, float] | None:
+        """Return the direction across the slice (LPS), None where the frame does not say."""
+        cosines = self.image_orientation
+        if cosines is None:
+            return None
+        (a, b, c), (d, e, f) = cosines[:3], cosines[3:]
+        return b * f - c * e, c * d - a * f, a * e - b * d
+
+    @property
+    def location_mm(self) -> float | None:
+        """Return where the slice lies along its normal, None where the frame does not say."""
+        if self.normal is None or self.image_position_mm is None:
+            return None
+        return sum(a * b for a, b in zip(self.normal, self.image_position_mm, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +199,11 @@ def attributes_of(dataset: Dataset, frame_number: int | None = None) -> Attribut
         pixel_spacing_mm=(spacing[0], spacing[1]) if spacing and min(spacing) > 0 else None,
         image_position_mm=_numbers(dataset, "ImagePositionPatient", 3),
         image_orientation=_numbers(dataset, "ImageOrientationPatient", 6),
+        slice_thickness_mm=_positive(dataset, "SliceThickness"),
+        spacing_between_slices_mm=_positive(dataset, "SpacingBetweenSlices"),
+        images_in_series=_integer(dataset, "NumberOfSeriesRelatedInstances")
+        or _integer(dataset, "ImagesInAcquisition")
+        or None,
         event_time=event_time(dataset),
     )
 
@@ -231,6 +257,11 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | 
     except ValueError:
         return None
     return values if len(values) == count and np.isfinite(values).all() else None
+
+
+def _positive(dataset: Dataset, keyword: str) -> float | None:
+    values = _numbers(dataset, keyword, 1)
+    return values[0] if values and values[0] > 0 else None
 
 
 def _integer(dataset: Dataset, keyword: str) -> int | None:

@@ -61,6 +61,12 @@ class EngineUsed(Record):
     sha256: str = Field(description="of model.onnx; `precision` says which of the files computed")
     backend: str
     precision: str
+    screen: Probability | None = Field(
+        None, description="operating point on `lesion_probability`: positive at or above it"
+    )
+    alarm: Probability | None = Field(
+        None, description="operating point on `lesions[].probability`: few false alarms"
+    )
 
 
 NO_ENGINE_USED = EngineUsed(name="none", version="", sha256="", backend="none", precision="none")
@@ -74,6 +80,25 @@ class StageTimes(Record):
     preprocess: Milliseconds | None = None
     inference: Milliseconds | None = None
     total: Milliseconds | None = Field(None, description="taken up to finding made")
+
+
+class Plane(Record):
+    """Where a slice lies in its series, as far as the device said it; null where it did not."""
+
+    location_mm: Finite | None = Field(
+        None, description="ImagePositionPatient along the normal of the slice"
+    )
+    slice_thickness_mm: Finite | None = Field(None, alias="SliceThickness")
+    pitch_mm: Finite | None = Field(
+        None, description="to the next slice: SpacingBetweenSlices, else SliceThickness"
+    )
+    images: int | None = Field(
+        None,
+        description="in the series: NumberOfSeriesRelatedInstances, else ImagesInAcquisition",
+    )
+    lung_centre_mm: tuple[Finite, Finite, Finite] | None = Field(
+        None, description="middle of the lungs on this slice, in the patient's coordinates (LPS)"
+    )
 
 
 class FrameAddress(Record):
@@ -122,6 +147,7 @@ class Finding(Record):
     )
     engine: EngineUsed
     quality: dict[str, Finite] = Field(description="measurements the engine made of the frame")
+    plane: Plane = Plane()
     times_ms: StageTimes
     frame: FrameAddress | FramePath
 
@@ -161,28 +187,41 @@ class Comparison(Record):
     disagree: bool = Field(description="one says positive, the other does not")
 
 
+Priority = Literal["high", "medium", "low"]
+Adjustment = Literal["intensify", "maintain-or-reduce", "none"]
+SignOff = Literal["needs-sign-off", "signed-off", "rejected"]
+AlarmPhase = Literal["start", "continue", "update", "escalate", "de-escalate", "end"]
+AlarmSituation = Literal["active", "latched", "inactive"]
+Inactivation = Literal["none", "audio-paused", "acknowledged"]
+
+
 class Recommendation(Record):
     """A treatment adjustment to consider. Decision support: a clinician signs or rejects it."""
 
     kind: ClassVar[str] = "recommendation"
 
     id: UUID
+    recommendation_id: UUID = Field(
+        description="id of the recommendation that this is, or that this says more about"
+    )
     patient_id: str = Field(alias="PatientID")
     study_instance_uid: str | None = Field(alias="StudyInstanceUID")
     series_instance_uid: str = Field(alias="SeriesInstanceUID")
-    action: Literal["intensify", "maintain-or-reduce", "none"]
+    action: Adjustment
     text: str
     plan: str | None = None
     rationale: str
-    evidence: tuple[UUID, ...] = Field(description="ids of findings or assessments")
+    evidence: tuple[UUID, ...] = Field(description="ids of findings, assessments or actions")
     lesion_probability: Probability | None
     confidence: Probability | None
     policy_name: str
     policy_version: str
     rule: str
-    phase: str
+    phase: Literal["start", "update", "end"] = Field(
+        description="said; signed off or rejected; withdrawn, for what is known now says otherwise"
+    )
     event_time: Moment | None
-    sign_off: Literal["needs-sign-off", "signed-off", "rejected"] = "needs-sign-off"
+    sign_off: SignOff = "needs-sign-off"
     decision_support_only: Literal[True] = True
 
 
@@ -197,10 +236,10 @@ class Alert(Record):
     study_instance_uid: str | None = Field(alias="StudyInstanceUID")
     series_instance_uid: str | None = Field(alias="SeriesInstanceUID")
     category: Literal["clinical", "technical"]
-    priority: Literal["high", "medium", "low"]
-    phase: Literal["start", "continue", "update", "escalate", "de-escalate", "end"]
-    state: Literal["active", "latched", "inactive"]
-    inactivation: Literal["none", "audio-paused", "acknowledged"]
+    priority: Priority
+    phase: AlarmPhase
+    state: AlarmSituation
+    inactivation: Inactivation
     cause: str
     text: str
     evidence: tuple[UUID, ...]
@@ -208,9 +247,28 @@ class Alert(Record):
     policy_name: str
     policy_version: str
     event_time: Moment | None
+    paused_until: Moment | None = Field(None, description="while inactivation is audio-paused")
     delay_ms: Milliseconds | None = Field(
         None, description="since the producer received the last byte"
     )
+
+
+class Limits(Record):
+    """What counts as an alarm for one patient; null: as the policy has it."""
+
+    least_diameter_mm: Finite | None = Field(None, ge=0, description="smaller lesions alarm nobody")
+    sum_mm: Finite | None = Field(
+        None, ge=0, description="alarm where the target lesions' diameters come to this together"
+    )
+
+
+class Therapy(Record):
+    """What a patient is treated with, and from when."""
+
+    plan: str | None = None
+    start: Moment | None = Field(None, description="the study before it is the baseline")
+    flags: tuple[str, ...] = ()
+    limits: Limits = Limits()
 
 
 class Action(Record):
@@ -219,91 +277,25 @@ class Action(Record):
     kind: ClassVar[str] = "action"
 
     id: UUID
-    action: Literal["acknowledge"]
+    action: Literal["acknowledge", "silence", "sign-off", "reject", "view", "therapy"]
     patient_id: str = Field(alias="PatientID")
-    about: UUID = Field(description="id of the alert that is acknowledged")
+    about: UUID | None = Field(
+        None,
+        description="id of the alarm that is acknowledged or silenced, of the recommendation that "
+        "is signed off or rejected",
+    )
     actor: str = Field(min_length=1, description="who: a role or account, never a patient")
     event_time: Moment = Field(description="when it takes effect")
-    reason: str | None = None
+    reason: str | None = Field(None, description="in words; a rejection has one")
+    until: Moment | None = Field(None, description="end of a silence; null: as the policy has it")
+    therapy: Therapy | None = None
 
-
-class Version(Record):
-    """How far a patient's state has come: offsets of the last messages folded into it.
-
-    Offsets of one log cannot be compared with those of another: `log` names the incarnation of the
-    two topics (their topic ids).
-    """
-
-    log: str = ""
-    results: int = Field(-1, ge=-1)
-    actions: int = Field(-1, ge=-1)
-
-    def covers(self, other: "Version") -> bool:
-        """Tell whether a state at `other` holds nothing that a state at this version lacks."""
-        return (
-            self.log == other.log
-            and self.results >= other.results
-            and self.actions >= other.actions
-        )
-
-
-class SeriesState(Record):
-    """One series of one patient: the set of its findings and what the policy makes of it."""
-
-    study_instance_uid: str | None = Field(alias="StudyInstanceUID")
-    modality: str | None = Field(alias="Modality")
-    findings: dict[UUID, Probability | None] = Field(
-        description="finding id -> lesion_probability, null where not scored"
-    )
-    lesion_probability: Probability | None = Field(description="greatest of all findings")
-    action: Literal["intensify", "maintain-or-reduce", "none"] | None
-    recommendation_id: UUID | None
-
-
-class Acknowledgement(Record):
-    """Who took note of an alarm, and when."""
-
-    action_id: UUID
-    actor: str
-    event_time: Moment
-
-
-class AlarmState(Record):
-    """An alarm of a patient."""
-
-    series_instance_uid: str = Field(alias="SeriesInstanceUID")
-    priority: Literal["high", "medium", "low"]
-    cause: str
-    state: Literal["active", "latched", "inactive"]
-
-
-class Patient(Record):
-    """All that is known of a patient: a deterministic fold over the set of findings and actions.
-
-    The order of arrival leaves no trace in it, but for `version` and `generation`.
-    """
-
-    kind: ClassVar[str] = "patient"
-
-    patient_id: str = Field(alias="PatientID")
-    version: Version = Version()
-    generation: int = Field(0, description="of the consumer group when this was written")
-    series: dict[str, SeriesState] = {}
-    alarms: dict[UUID, AlarmState] = {}
-    acknowledgements: dict[UUID, Acknowledgement] = {}
-
-    @classmethod
-    def new(cls, patient_id: str, log: str) -> Self:
-        """Return a patient of whom nothing is known yet, in the log of these topics."""
-        return cls(patient_id=patient_id, version=Version(log=log))
-
-
-RECORDS: tuple[type[Record], ...] = (
-    Finding,
-    Comparison,
-    Recommendation,
-    Alert,
-    Action,
-    Patient,
-)
-"""Every JSON record that stands on a topic, by kind."""
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.about is None and self.action not in ("view", "therapy"):
+            raise ValueError(f"{self.action} needs `about`: the id it answers")
+        if self.action == "reject" and not (self.reason or "").strip():
+            raise ValueError("a rejection needs a reason")
+        if (self.therapy is not None) != (self.action == "therapy"):
+            raise ValueError("`therapy` is given if and only if the action is therapy")
+        return self

@@ -7,16 +7,29 @@ import json
 from pathlib import Path
 from typing import Any
 
+from wire.assessment import Assessment
 from wire.envelope import DICOM, JSON
-from wire.records import RECORDS, Record
+from wire.patient import Patient
+from wire.records import Action, Alert, Comparison, Finding, Recommendation, Record
 from wire.topics import ACTIONS, ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, TOPICS, Topic
 
 FOLDER = Path(__file__).parent / "schema"
 VERSION = "1.0.0"
 
+RECORDS: tuple[type[Record], ...] = (
+    Finding,
+    Comparison,
+    Assessment,
+    Recommendation,
+    Alert,
+    Action,
+    Patient,
+)
+"""Every JSON record that stands on a topic, by kind."""
+
 _MESSAGES = {
     FRAMES: ("frame",),
-    RESULTS: ("finding", "comparison", "recommendation"),
+    RESULTS: ("finding", "comparison", "assessment", "recommendation"),
     ACTIONS: ("action",),
     ALERTS: ("alert",),
     DEAD_LETTERS: ("dead-letter",),

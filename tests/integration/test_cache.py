@@ -5,11 +5,12 @@ import secrets
 
 import pytest
 from redis import Redis
+from support.folding import THRESHOLD
 from support.records import finding
 
 from stream.cache import Cache, cache_key
 from stream.fold import fold_finding
-from wire.records import Patient, Version
+from wire.patient import Patient, Version
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def stored(redis, prefix, name="p-1"):
 
 
 def test_a_state_comes_back_whole(servers, redis, prefix):
-    state, _ = fold_finding(patient(-1), finding(0.7), 5)
+    state, _ = fold_finding(patient(-1), finding(0.7), 5, THRESHOLD)
     run(servers, prefix, ("write", [state]))
     assert stored(redis, prefix) == state
 

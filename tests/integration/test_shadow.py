@@ -50,4 +50,4 @@ def test_a_shadow_is_compared_and_decides_nothing(stack, tmp_path):
     assert table.count("1.2.") >= disputed
     (state,) = stack.settled().values()
     (series,) = state["series"].values()
-    assert len(series["findings"]) == 20
+    assert len(series["slices"]) == 20

@@ -4,16 +4,14 @@ The claim is about sets of ids: those of the findings equal those of the frames;
 clinical alerts are those of an undisturbed run.
 """
 
-import os
-import platform
 import random
 import signal
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from support.phantoms import write_series
+from support.record import recorded
 from support.stack import Stack, eventually
 
 from wire.topics import FRAMES as FRAMES_TOPIC
@@ -21,7 +19,6 @@ from wire.topics import FRAMES as FRAMES_TOPIC
 FRAMES = 500
 SERIES = 10
 FPS = 40.0
-RECORD = Path(__file__).parents[2] / "docs/reliability.md"
 SABOTAGE = Path(__file__).with_name("sabotage.py")
 
 pytestmark = [pytest.mark.timeout(400)]
@@ -142,16 +139,9 @@ def test_kill_9_of_anything_loses_nothing(stack, scans, undisturbed):
 @pytest.fixture(scope="module")
 def record():
     """Yield a list of rows; they become the record in docs/reliability.md."""
-    rows = []
-    yield rows
-    if rows:
-        page = RECORD.read_text()
-        head, tail = page.split("<!-- soak -->")[0], page.split("<!-- /soak -->")[1]
-        when = datetime.now(UTC).strftime("%Y-%m-%d")
-        intro = f"Last run {when}, {os.cpu_count()} cores, Python {platform.python_version()}:\n\n"
-        table = "| seed | killed, in order | frames sent | findings | lost | ids twice |\n"
-        table += "|---|---|---|---|---|---|\n" + "".join(rows)
-        RECORD.write_text(f"{head}<!-- soak -->\n{intro}{table}<!-- /soak -->{tail}")
+    columns = "| seed | killed, in order | frames sent | findings | lost | ids twice |"
+    with recorded("soak", columns) as rows:
+        yield rows
 
 
 @pytest.mark.soak

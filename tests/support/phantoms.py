@@ -88,6 +88,7 @@ def write_series(
             StudyInstanceUID=f"{root}.1",
             PatientID=patient_id,
             InstanceNumber=number + 1,
+            ImagesInAcquisition=slices,
             ImagePositionPatient=[0, 0, number * 2.5],
             ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
         )

@@ -18,9 +18,11 @@ from redis import Redis
 
 from stream.cache import cache_key
 from stream.snapshots import read_snapshots
+from wire.assessment import Assessment
 from wire.envelope import Envelope
+from wire.patient import Patient
 from wire.reading import read, read_one
-from wire.records import Alert, Finding, Patient, Recommendation
+from wire.records import Alert, Finding, Recommendation
 from wire.topics import ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, Names, Topic
 
 STARTED_S = 60.0
@@ -43,12 +45,14 @@ class Stack:
     """One stack.
 
     folder : state folder, and where logs of workers lie.
+    policy : of the patients workers; by `threshold` one frame is enough to alarm.
     """
 
     kafka: str
     redis: str
     names: Names
     folder: Path
+    policy: str = "threshold"
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
@@ -58,6 +62,7 @@ class Stack:
             "LESIONSTREAM_REDIS": self.redis,
             "LESIONSTREAM_HOME": str(self.folder / "home"),
             "LESIONSTREAM_TOPIC_PREFIX": self.names.prefix,
+            "LESIONSTREAM_POLICY": self.policy,
             "COLUMNS": "200",
         }
 
@@ -165,6 +170,10 @@ class Stack:
         """Return all recommendations, repetitions included."""
         return self._parsed(RESULTS, Recommendation)
 
+    def assessments(self) -> list[Assessment]:
+        """Return all assessments, repetitions included."""
+        return self._parsed(RESULTS, Assessment)
+
     def alerts(self) -> list[Alert]:
         """Return all alerts, repetitions included."""
         return self._parsed(ALERTS, Alert)
@@ -187,7 +196,8 @@ class Stack:
         """Return the facts of each patient by Redis."""
         pattern = cache_key(self.names.prefix, "*")
         with Redis.from_url(self.redis, protocol=2) as redis:
-            states = [redis.hget(key, "state") for key in redis.scan_iter(pattern)]
+            keys = redis.scan_iter(pattern, _type="hash")
+            states = [redis.hget(key, "state") for key in keys]
         patients = [Patient.model_validate_json(state) for state in states if state]
         return {p.patient_id: facts(p) for p in patients}
 
@@ -197,6 +207,20 @@ class Stack:
         producer.send(self.names.of(topic), key=key.encode(), value=value, partition=partition).get(
             timeout=30
         )
+        producer.close()
+
+    def send_all(
+        self, topic: Topic, messages: Iterable[tuple[str, bytes, list[tuple[str, Any]]]]
+    ) -> None:
+        """Publish (key, value, headers) to a topic and wait until all are confirmed."""
+        producer = KafkaProducer(bootstrap_servers=self.kafka.split(","))
+        name = self.names.of(topic)
+        sent = [
+            producer.send(name, key=key.encode(), value=value, headers=headers)
+            for key, value, headers in messages
+        ]
+        for confirmation in sent:
+            confirmation.get(timeout=30)
         producer.close()
 
     def delete(self, topic: Topic) -> None:
@@ -238,7 +262,7 @@ class Stack:
                 finding_id
                 for state in states.values()
                 for series in state["series"].values()
-                for finding_id in series["findings"]
+                for finding_id in series["slices"]
             }
             return states if folded == ids and states else {}
 
@@ -246,7 +270,11 @@ class Stack:
 
 
 def facts(patient: Patient) -> dict[str, Any]:
-    """Return a state without version and generation, which count messages."""
+    """Return a state without what counts messages or says when they came."""
     value: dict[str, Any] = json.loads(patient.to_json())
     del value["version"], value["generation"]
+    for series in value["series"].values():
+        del series["received_first"], series["received_last"]
+    for alarm in value["alarms"].values():
+        del alarm["since"]
     return value

@@ -4,7 +4,7 @@ import pytest
 
 from stream.ledger import Ledger
 from stream.snapshots import Snapshots, newer
-from wire.records import Patient, Version
+from wire.patient import Patient, Version
 
 
 def patient(results, actions=-1, *, generation=1, log="L", name="p-1"):

@@ -8,11 +8,16 @@ from pydantic import BaseModel, ValidationError
 from pydicom.datadict import dictionary_has_tag, tag_for_keyword
 from support.records import finding
 
-from wire import records
+from wire import assessment, patient, records
 from wire.errors import Reason
-from wire.schemas import FOLDER, asyncapi, generated, schema_of
+from wire.schemas import FOLDER, RECORDS, asyncapi, generated, schema_of
 
-MODELS = [m for m in vars(records).values() if isinstance(m, type) and issubclass(m, BaseModel)]
+MODELS = [
+    model
+    for module in (records, assessment, patient)
+    for model in vars(module).values()
+    if isinstance(model, type) and issubclass(model, BaseModel)
+]
 
 
 def test_aliases_are_dicom_keywords():
@@ -35,7 +40,7 @@ def test_nothing_else_is_shipped():
     assert {path.name for path in FOLDER.iterdir()} == set(generated())
 
 
-@pytest.mark.parametrize("record", records.RECORDS)
+@pytest.mark.parametrize("record", RECORDS)
 def test_schemas_are_schemas(record):
     jsonschema.Draft202012Validator.check_schema(schema_of(record))
 

@@ -33,6 +33,7 @@ class FakeEngine:
             name="fake",
             version="1",
             sha256="ab",
+            operating_points=SimpleNamespace(screen=0.5, alarm=0.8),
             accepts=lambda modality, sop_class_uid, body_part: modality in modalities,
         )
 

@@ -1,0 +1,216 @@
+"""From facts to words: assessments, recommendations and alarms of one patient.
+
+Pure. All of it is a function of the facts and the policy; what is said is the difference to what
+was known before. So the order and the repetition of facts leave no trace.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from stream.alarms import alarm_id, reconcile, said_id
+from stream.assess import assess, complete, so_far
+from stream.policies import Answer, Case, Policy
+from wire.assessment import Assessment
+from wire.errors import Reason
+from wire.patient import Decision, Patient, RecommendationState, SeriesState
+from wire.records import Alert, Limits, Recommendation, SignOff
+
+Spoken = Assessment | Recommendation | Alert
+
+
+UNFIT_SLICES, UNFIT_SHARE = 5, 0.1
+"""So many slices of a series, and such a part of it, may not be scored before somebody is told."""
+
+
+def judge(patient: Patient, policy: Policy, changed: str | None) -> tuple[Patient, list[Spoken]]:
+    """Judge a patient anew.
+
+    Parameters
+    ----------
+    changed : the one series that changed; None where anything may have.
+    """
+    patient, assessments = _assessed(patient, policy, changed)
+    case = Case(list(patient.series.items()), limits_of(patient))
+    answers = {
+        said_id(patient.patient_id, policy, answer.rule, "start", answer.about): answer
+        for answer in policy.decide(case)
+    }
+    patient, recommendations = _recommended(patient, policy, answers)
+    alarming = {
+        alarm_id(patient.patient_id, policy, answer): answer
+        for answer in [*answers.values(), *unfit_series(patient.series)]
+        if answer.priority is not None
+    }
+    patient, alerts = reconcile(patient, policy, alarming)
+    return patient, [*assessments, *recommendations, *alerts]
+
+
+def unfit_series(series: Mapping[str, SeriesState]) -> Iterator[Answer]:
+    """Yield a technical alarm for each series of which too many slices cannot be scored.
+
+    Slices without lungs are none of them: every chest has some.
+    """
+    for uid, state in series.items():
+        reasons = [seen.reason for seen in state.slices.values() if seen.reason is not None]
+        unfit = sum(reason is not Reason.NO_LUNGS for reason in reasons)
+        whole = state.images or (len(state.slices) if complete(state) else None)
+        if whole is None or unfit < max(UNFIT_SLICES, UNFIT_SHARE * whole):
+            continue
+        commonest, _ = Counter(r.value for r in reasons if r is not Reason.NO_LUNGS).most_common(1)[
+            0
+        ]
+        yield Answer(
+            rule="slices-not-scored",
+            series_instance_uid=uid,
+            about=uid,
+            action="none",
+            text="slices of this series cannot be scored: lesions may be missed",
+            rationale=f"{unfit} of {whole} slices, most often: {commonest}",
+            evidence=(),
+            lesion_probability=None,
+            event_time=state.first_time,
+            priority="low",
+            category="technical",
+        )
+
+
+def limits_of(patient: Patient) -> Limits:
+    """Return a patient's own limits: those of the therapy that was entered last."""
+    return patient.therapies[-1].therapy.limits if patient.therapies else Limits()
+
+
+def _assessed(
+    patient: Patient, policy: Policy, changed: str | None
+) -> tuple[Patient, list[Assessment]]:
+    standard = policy.data.standard
+    least = limits_of(patient).least_diameter_mm
+    if least is not None:
+        standard = standard.with_least(least)
+    sheets: dict[str, Assessment | None] = {}
+    state = patient.series.get(changed) if changed is not None else None
+    if state is None or complete(state) or _was_final(state):
+        sheets |= assess(
+            patient.patient_id,
+            patient.series,
+            standard=standard,
+            therapy_start=_therapy_start(patient),
+            verdict=lambda claim, uid, lesion: _verdict(patient, policy, claim, uid, lesion),
+        )
+    for uid in patient.series if state is None else [changed]:
+        if uid is not None and uid not in sheets:
+            sheets[uid] = so_far(patient.patient_id, uid, patient.series[uid], standard)
+    series = dict(patient.series)
+    said = []
+    for uid, sheet in sheets.items():
+        before = series[uid].assessment
+        if sheet != before:
+            series[uid] = series[uid].model_copy(update={"assessment": sheet})
+            if sheet is not None and _is_news(before, sheet):
+                said.append(sheet)
+    return patient.model_copy(update={"series": series}), said
+
+
+def _was_final(state: SeriesState) -> bool:
+    return state.assessment is not None and state.assessment.stage == "final"
+
+
+def _is_news(before: Assessment | None, now: Assessment) -> bool:
+    """Tell whether an assessment is worth a message: each slice makes another that is not final."""
+    if now.stage == "final" or before is None:
+        return True
+    return (before.stage, before.confirmed) != (now.stage, now.confirmed)
+
+
+def _therapy_start(patient: Patient) -> datetime | None:
+    starts = [given.therapy.start for given in patient.therapies if given.therapy.start]
+    return starts[-1] if starts else None
+
+
+def _verdict(patient: Patient, policy: Policy, claim: str, uid: str, lesion: UUID) -> SignOff:
+    """Return what a clinician said of a lesion: of itself, or of the recommendation about it."""
+    about = said_id(patient.patient_id, policy, claim, "start", uid)
+    decision = patient.decisions.get(lesion) or patient.decisions.get(about)
+    return decision.sign_off if decision is not None else "needs-sign-off"
+
+
+def _recommended(
+    patient: Patient, policy: Policy, answers: Mapping[UUID, Answer]
+) -> tuple[Patient, list[Recommendation]]:
+    known = dict(patient.recommendations)
+    said: list[Recommendation] = []
+    for about, answer in answers.items():
+        before = known.get(about)
+        now = RecommendationState(
+            series_instance_uid=answer.series_instance_uid,
+            rule=answer.rule,
+            action=answer.action,
+            text=answer.text,
+            rationale=answer.rationale,
+            evidence=answer.evidence,
+            lesion_probability=answer.lesion_probability,
+            sign_off=before.sign_off if before else "needs-sign-off",
+        )
+        known[about] = now
+        if before is None or before.withdrawn:
+            said.append(_said(patient, policy, about, now, "start"))
+    for about, state in known.items():
+        decision = patient.decisions.get(about)
+        if decision is not None:
+            if decision.sign_off != state.sign_off:
+                known[about] = state.model_copy(update={"sign_off": decision.sign_off})
+                said.append(_said(patient, policy, about, known[about], "update", decision))
+        elif about not in answers and not state.withdrawn and not _let_go(patient, state):
+            known[about] = state.model_copy(update={"withdrawn": True})
+            said.append(_said(patient, policy, about, known[about], "end"))
+    return patient.model_copy(update={"recommendations": known}), said
+
+
+def _let_go(patient: Patient, state: RecommendationState) -> bool:
+    """Tell whether retention has taken the slices that a recommendation rests on."""
+    series = patient.series.get(state.series_instance_uid)
+    return series is None or series.sealed is not None
+
+
+def _said(
+    patient: Patient,
+    policy: Policy,
+    about: UUID,
+    state: RecommendationState,
+    phase: Literal["start", "update", "end"],
+    decision: Decision | None = None,
+) -> Recommendation:
+    series = patient.series.get(state.series_instance_uid)
+    therapy = patient.therapies[-1].therapy if patient.therapies else None
+    rationale, evidence, name = state.rationale, state.evidence, f"{about}"
+    if decision is not None:
+        name = f"{about}|{decision.action_id}"
+        evidence = (*evidence, decision.action_id)
+        reason = f": {decision.reason}" if decision.reason else ""
+        rationale = f"{decision.sign_off} by {decision.actor}{reason}; {rationale}"
+    if phase == "end":
+        rationale = f"withdrawn, what is known now says otherwise; {rationale}"
+    return Recommendation(
+        id=about
+        if phase == "start"
+        else said_id(patient.patient_id, policy, state.rule, phase, name),
+        recommendation_id=about,
+        patient_id=patient.patient_id,
+        study_instance_uid=series.study_instance_uid if series else None,
+        series_instance_uid=state.series_instance_uid,
+        action=state.action,
+        text=state.text,
+        plan=therapy.plan if therapy else None,
+        rationale=rationale,
+        evidence=evidence,
+        lesion_probability=state.lesion_probability,
+        confidence=None,
+        policy_name=policy.NAME,
+        policy_version=policy.version,
+        rule=state.rule,
+        phase=phase,
+        event_time=series.first_time if series else None,
+        sign_off=state.sign_off,
+    )

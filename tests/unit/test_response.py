@@ -1,0 +1,257 @@
+"""What becomes of lesions from study to study: RECIST 1.1 on what is followed."""
+
+from datetime import timedelta
+
+import pytest
+from support.folding import LONGITUDINAL, final, kinds, told
+from support.records import START, act, series
+
+from stream.fold import fold_tick
+from wire.errors import Reason
+from wire.records import Alert, Limits, Recommendation, Therapy
+
+A, B, C = (60.0, -20.0, 30.0), (-55.0, 10.0, 35.0), (40.0, 40.0, 25.0)
+
+
+def visits(*sizes, moved=(5.0, -4.0, 2.0), **more):
+    """Fold studies in which lesion a has these diameters; None where it is not there."""
+    patient, said = None, []
+    for study, size in enumerate(sizes, start=1):
+        lesions = {} if size is None else {"a": (A, size)}
+        lesions |= {name: place for name, place in more.items() if place[1] is not None}
+        events = series(lesions, study=study, shift=moved if study > 1 else (0, 0, 0))
+        patient, words = told(events, patient, first_offset=1000 * study)
+        said.append(words)
+    return patient, said
+
+
+def rules(said):
+    return [words.rule for words in kinds(said, Recommendation) if words.phase == "start"]
+
+
+def alarms(said):
+    return [(w.cause, w.priority, w.phase) for w in kinds(said, Alert)]
+
+
+def test_the_first_study_is_the_baseline_and_compares_with_nothing():
+    patient, said = visits(12.0)
+    sheet = final(patient, 1)
+    assert sheet.response == "no comparison yet"
+    assert sheet.sum_mm == sheet.baseline_sum_mm == 12.0
+    assert rules(said[0]) == ["lesion-found"]
+    assert alarms(said[0]) == [("lesion-found", "low", "start")]
+
+
+def test_growing_ends_as_progression_and_intensify():
+    patient, said = visits(12.0, 15.0, 19.0)
+    assert [final(patient, n).response for n in (2, 3)] == ["SD", "PD"]
+    assert final(patient, 2).trend == "growing"
+    (lesion,) = final(patient, 3).lesions
+    assert lesion.id == final(patient, 1).lesions[0].id
+    assert lesion.label == "L1"
+    assert (lesion.role, lesion.baseline_mm, lesion.nadir_mm) == ("target", 12.0, 12.0)
+    assert lesion.doubling_time_days == pytest.approx(42 / 3 / 0.341, rel=0.01)
+    assert rules(said[1]) == ["growing-lesion"]
+    assert rules(said[2]) == ["progressive-disease"]
+    (answer,) = [w for w in kinds(said[2], Recommendation) if w.phase == "start"]
+    assert (answer.action, answer.sign_off) == ("intensify", "needs-sign-off")
+    assert "19.0 mm" in answer.rationale
+    assert "4.3.1" in answer.rationale
+    assert ("progressive-disease", "medium", "start") in alarms(said[2])
+
+
+def test_shrinking_ends_as_response_and_maintain_or_reduce():
+    patient, said = visits(20.0, 15.0, 9.0)
+    assert [final(patient, n).response for n in (2, 3)] == ["SD", "PR"]
+    (answer,) = [w for w in kinds(said[2], Recommendation) if w.phase == "start"]
+    assert (answer.rule, answer.action) == ("response", "maintain-or-reduce")
+    assert kinds(said[2], Alert) == []
+
+
+def test_progression_counts_from_the_nadir():
+    patient, _ = visits(30.0, 14.0, 20.0)
+    assert final(patient, 3).response == "PD"
+    assert final(patient, 3).nadir_sum_mm == 14.0
+    assert final(patient, 3).change_percent == pytest.approx(-33.3)
+
+
+def test_a_new_lesion_is_suspected_and_progression_once_signed_off():
+    patient, _ = visits(12.0)
+    events = series({"a": (A, 12.0), "b": (B, 11.0)}, study=2)
+    patient, said = told(events, patient, first_offset=50_000)
+    sheet = final(patient, 2)
+    assert (sheet.response, sheet.suspected) == ("SD", True)
+    assert any("4.3.5" in clause for clause in sheet.clauses)
+    assert rules(said) == ["new-lesion"]
+    assert ("new-lesion", "low", "start") in alarms(said)
+    (question,) = [w for w in kinds(said, Recommendation) if w.phase == "start"]
+
+    signed, said = told([act("sign-off", question.id)], patient)
+    assert final(signed, 2).response == "PD"
+    assert rules(said) == ["progressive-disease"]
+    assert [w.sign_off for w in kinds(said, Recommendation) if w.phase == "update"] == [
+        "signed-off"
+    ]
+    assert ("progressive-disease", "medium", "start") in alarms(said)
+    assert ("new-lesion", "low", "end") in alarms(said)
+
+    rejected, said = told([act("reject", question.id, reason="a vessel")], patient)
+    assert final(rejected, 2).response == "SD"
+    assert not final(rejected, 2).suspected
+    assert rules(said) == ["stable-disease"]
+    assert rejected.recommendations[question.id].sign_off == "rejected"
+    assert rejected.decisions[question.id].reason == "a vessel"
+
+
+def test_a_sign_off_may_come_before_what_it_answers():
+    before, _ = visits(12.0)
+    events = series({"a": (A, 12.0), "b": (B, 11.0)}, study=2)
+    patient, said = told(events, before, first_offset=50_000)
+    (question,) = [w for w in kinds(said, Recommendation) if w.phase == "start"]
+    early, _ = told([act("sign-off", question.id)], before)
+    early, _ = told(events, early, first_offset=50_000)
+    late, _ = told([act("sign-off", question.id)], patient)
+    assert final(early, 2) == final(late, 2)
+    assert final(early, 2).response == "PD"
+
+
+def test_a_large_lesion_that_is_not_seen_is_asked_for_and_gone_once_signed_off():
+    patient, said = visits(14.0, None)
+    sheet = final(patient, 2)
+    assert (sheet.response, sheet.suspected, sheet.sum_mm) == ("NE", True, None)
+    assert rules(said[1]) == ["lesion-gone"]
+    (question,) = [w for w in kinds(said[1], Recommendation) if w.phase == "start"]
+    signed, said = told([act("sign-off", question.id)], patient)
+    assert final(signed, 2).response == "CR"
+    assert rules(said) == ["response"]
+    rejected, said = told([act("reject", question.id, reason="it is there")], patient)
+    assert final(rejected, 2).response == "NE"
+    assert rules(said) == ["not-evaluable"]
+
+
+def test_a_small_lesion_that_is_not_seen_is_too_small_to_measure():
+    patient, _ = visits(12.0, 8.0, None)
+    (lesion,) = final(patient, 3).lesions
+    assert (lesion.seen, lesion.diameter_mm) == (False, 5.0)
+    assert final(patient, 3).response == "PR"
+    assert any(clause.startswith("4.3.2") for clause in final(patient, 3).clauses)
+
+
+def test_a_lesion_outside_the_slices_was_not_evaluated():
+    patient, _ = visits(12.0)
+    low = series({}, study=2)[:8]
+    low = [f.model_copy(update={"plane": f.plane.model_copy(update={"images": 8})}) for f in low]
+    patient, _ = told(low, patient, first_offset=50_000)
+    assert final(patient, 2).response == "NE"
+    assert any("outside the slices" in clause for clause in final(patient, 2).clauses)
+
+
+def test_disease_that_was_never_measurable_progresses_by_4_3_4():
+    patient, _ = visits(9.0, 12.0, 15.0)
+    assert [final(patient, n).response for n in (2, 3)] == ["non-CR/non-PD", "PD"]
+    assert any(clause.startswith("4.3.4") for clause in final(patient, 3).clauses)
+
+
+def test_at_most_two_lesions_of_the_lungs_are_targets():
+    patient, _ = visits(20.0, b=(B, 18.0), c=(C, 16.0))
+    roles = {lesion.diameter_mm: lesion.role for lesion in final(patient, 1).lesions}
+    assert roles == {20.0: "target", 18.0: "target", 16.0: "non-target"}
+    assert final(patient, 1).sum_mm == 38.0
+
+
+def test_small_lesions_are_shown_and_not_judged():
+    patient, said = visits(5.0, 5.0)
+    (lesion,) = final(patient, 2).lesions
+    assert lesion.role == "minor"
+    assert final(patient, 2).response == "no comparison yet"
+    assert kinds(said[0] + said[1], Alert) == []
+
+
+def test_two_series_of_one_study_are_not_compared_with_one_another():
+    patient, _ = visits(12.0)
+    other = [
+        f.model_copy(update={"series_instance_uid": "1.1b", "id": f.frame_id})
+        for f in series({"a": (A, 18.0)})
+    ]
+    patient, said = told(other, patient, first_offset=50_000)
+    assert patient.series["1.1b"].assessment.response == "no comparison yet"
+    assert kinds(said, Alert) == [], "the cool-down: one study is one event"
+    assert rules(said) == ["lesion-found"]
+
+
+def test_studies_that_come_in_any_order_end_the_same():
+    studies = [series({"a": (A, size)}, study=n) for n, size in ((1, 12.0), (2, 15.0), (3, 19.0))]
+    one = told([f for study in studies for f in study])[0]
+    other = told([f for study in reversed(studies) for f in study])[0]
+    for number in (1, 2, 3):
+        assert final(one, number) == final(other, number)
+    withdrawn = {r.rule for r in other.recommendations.values() if r.withdrawn}
+    assert withdrawn <= {"lesion-found", "growing-lesion"}
+
+
+def test_the_baseline_is_the_last_study_before_the_therapy():
+    patient, _ = visits(30.0, 20.0, 25.0)
+    assert final(patient, 3).response == "PD"
+    start = START + timedelta(weeks=7)
+    therapy = act("therapy", therapy=Therapy(plan="carboplatin", start=start))
+    patient, _ = told([therapy], patient)
+    assert final(patient, 2).response == "no comparison yet"
+    assert final(patient, 3).baseline_series == "1.2"
+    assert final(patient, 3).response == "PD"
+
+
+def test_a_patients_own_limits():
+    patient, _ = visits(12.0, 12.0)
+    limits = Limits(sum_mm=12.0, least_diameter_mm=20.0)
+    patient, said = told([act("therapy", therapy=Therapy(limits=Limits(sum_mm=12.0)))], patient)
+    assert [(w.cause, w.priority) for w in kinds(said, Alert)] == [("limit-exceeded", "medium")]
+    quiet = told([act("therapy", therapy=Therapy(limits=limits))], None)[0]
+    quiet, said = told(series({"a": (A, 8.0)}), quiet, first_offset=10)
+    assert kinds(said, Alert) == []
+
+
+def test_an_alarm_of_an_older_study_is_latched_until_acknowledged():
+    patient, said = visits(12.0, 12.5)
+    ((alarm, state),) = patient.alarms.items()
+    assert (state.cause, state.state) == ("lesion-found", "latched")
+    patient, said = told([act("acknowledge", alarm)], patient)
+    assert alarms(said) == [("lesion-found", "low", "end")]
+    assert patient.alarms[alarm].state == "inactive"
+
+
+def test_an_alarm_is_silenced_for_a_while_and_comes_back():
+    patient, _ = visits(12.0)
+    (alarm,) = patient.alarms
+    patient, said = told([act("silence", alarm)], patient)
+    (paused,) = kinds(said, Alert)
+    assert (paused.phase, paused.inactivation) == ("update", "audio-paused")
+    assert paused.paused_until == START + timedelta(seconds=120)
+    patient, said = fold_tick(patient, START + timedelta(seconds=121), LONGITUDINAL)
+    (back,) = kinds(said, Alert)
+    assert (back.phase, back.inactivation) == ("update", "none")
+    assert back.id != paused.id
+
+
+def test_an_alarm_that_nobody_attends_to_is_raised_once():
+    patient, _ = visits(12.0)
+    (alarm,) = patient.alarms
+    later = START + timedelta(hours=4)
+    raised, said = fold_tick(patient, later, LONGITUDINAL)
+    assert alarms(said) == [("lesion-found", "medium", "escalate")]
+    assert fold_tick(raised, later + timedelta(days=1), LONGITUDINAL) == (raised, [])
+    attended, _ = told([act("acknowledge", alarm)], patient)
+    assert fold_tick(attended, later, LONGITUDINAL) == (attended, [])
+
+
+def test_a_series_that_cannot_be_scored_is_a_technical_alarm():
+    events = series({"a": (A, 12.0)})
+    unfit = {"status": "not-scored", "lesion_probability": None, "lesions": (), "detail": "thick"}
+    broken = [f.model_copy(update=unfit | {"reason": Reason.QUALITY}) for f in events[:5]]
+    empty = [f.model_copy(update=unfit | {"reason": Reason.NO_LUNGS}) for f in events[5:10]]
+    _, said = told([*broken[:4], *empty, *events[10:]])
+    assert {alert.category for alert in kinds(said, Alert)} == {"clinical"}
+    _, said = told([*broken, *empty, *events[10:]])
+    (alert,) = [w for w in kinds(said, Alert) if w.category == "technical"]
+    assert (alert.cause, alert.priority) == ("slices-not-scored", "low")
+    assert "5 of 24 slices, most often: quality" in alert.text
+    assert "slices-not-scored" not in rules(said)
