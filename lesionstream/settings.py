@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         "longitudinal",
         description="what decides: longitudinal, threshold, or a TOML file with a site's data",
     )
+    retention_days: float | None = Field(
+        None, gt=0, description="patients of whom nothing came for so long are forgotten"
+    )
     http: str = Field(
         "127.0.0.1:0",
         pattern=r"^[^\s:/]+:\d{1,5}$",

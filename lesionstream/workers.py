@@ -1,5 +1,7 @@
 """`worker scoring` and `worker patients`."""
 
+from datetime import timedelta
+
 import structlog
 
 from engines import Engine
@@ -59,6 +61,7 @@ def run(name: str, *, shadow: str | None = None) -> None:
             folder=wanted.home / "faust",
             pulse=pulse,
             policy=policy,
+            retention=timedelta(days=days) if (days := wanted.retention_days) else None,
         )
     watch = WorkerWatch(
         pulse,

@@ -82,6 +82,15 @@ class Cache:
         """Make the cache whole again: write what is absent, damaged or behind. Return how many."""
         return await self._guarded(list(patients), ask_first=True)
 
+    async def forget(self, patient_ids: Sequence[str]) -> None:
+        """Take patients out; where that fails they stay until they are written again."""
+        if not patient_ids or time.monotonic() < self._away_until_s:
+            return
+        try:
+            await self._redis.delete(*(cache_key(self._prefix, name) for name in patient_ids))
+        except (RedisError, OSError) as error:
+            log.warning("patients stay in the cache", error=f"{type(error).__name__}: {error}")
+
     async def close(self) -> None:
         """Release the connections."""
         await self._redis.aclose()

@@ -193,6 +193,12 @@ def bounded(patient: Patient, confirmation: Confirmation) -> Patient:
     )
 
 
+def expired(patient: Patient, now: datetime, after: timedelta) -> bool:
+    """Tell whether nothing came of a patient for so long."""
+    received = [s.received_last for s in patient.series.values() if s.received_last is not None]
+    return bool(received) and now - max(received) > after
+
+
 def _sealed(state: SeriesState, confirmation: Confirmation) -> SeriesState:
     lesions = merge(state.slices, pitch_mm=state.pitch_mm, confirmation=confirmation)
     kept = tuple(seen for seen in lesions if seen.confirmed)

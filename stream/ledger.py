@@ -75,6 +75,11 @@ class Ledger:
         self._patients[partition, patient.patient_id] = patient
         self._to_republish.discard((partition, patient.patient_id))
 
+    def drop(self, partition: int, patient_id: str) -> None:
+        """Forget a patient whose snapshot was taken back."""
+        self._patients.pop((partition, patient_id), None)
+        self._to_republish.discard((partition, patient_id))
+
     def all(self) -> list[Patient]:
         """Return every patient of the loaded partitions."""
         return list(self._patients.values())

@@ -8,7 +8,7 @@ anywhere between two of these says the same things again, with the same ids.
 import asyncio
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from faust.types import TP, EventT, StreamT
 
 from stream import metrics
 from stream.cache import Cache
+from stream.facts import expired
 from stream.faust_app import (
     Outgoing,
     acknowledge,
@@ -71,6 +72,7 @@ def patients_app(
     folder: Path,
     pulse: Pulse,
     policy: Policy,
+    retention: timedelta | None = None,
 ) -> faust.App:
     """Return the Faust app that keeps patients; the topics must exist.
 
@@ -78,6 +80,7 @@ def patients_app(
     ----------
     pulse : gets the marks by which others see that the worker works.
     policy : decides what is said.
+    retention : patients of whom nothing came for so long are forgotten; None: never.
     """
     app = make_app(bootstrap, names.group("patients"), folder)
     ids = topic_admin.topic_ids(bootstrap, names)
@@ -86,6 +89,7 @@ def patients_app(
         names=names,
         pulse=pulse,
         policy=policy,
+        retention=retention,
         ledger=Ledger(
             partial(read_snapshots, bootstrap, names),
             rebuild=partial(rebuild, bootstrap, names, policy),
@@ -124,6 +128,7 @@ class PatientsWorker:
         names: Names,
         pulse: Pulse,
         policy: Policy,
+        retention: timedelta | None,
         ledger: Ledger,
         cache: Cache,
     ) -> None:
@@ -131,6 +136,7 @@ class PatientsWorker:
         self._pulse = pulse
         self._names = names
         self._policy = policy
+        self._retention = retention
         self._ledger = ledger
         self._cache = cache
         self._results = raw_topic(app, names, RESULTS)
@@ -179,6 +185,7 @@ class PatientsWorker:
             now = datetime.now(UTC)
             if self._caught_up(now):
                 await self._tick(now)
+                await self._forget_expired(now)
             metrics.PATIENTS.set(len(self._ledger.all()))
             await self._cache.sync(self._ledger.all())
 
@@ -199,6 +206,23 @@ class PatientsWorker:
                 changed[place] = folded
                 sends += [self._said(words, None) for words in spoken]
         await self._settle(changed, sends)
+
+    async def _forget_expired(self, now: datetime) -> None:
+        """Take back the snapshots of patients whose time is over, and forget them."""
+        if self._retention is None:
+            return
+        over = [
+            place
+            for place, patient in self._ledger.items()
+            if expired(patient, now, self._retention)
+        ]
+        await publish(
+            Outgoing(self._patients, name, None, Envelope("patient", name, SOURCE).headers())
+            for _, name in over
+        )
+        for place in over:
+            self._ledger.drop(*place)
+        await self._cache.forget([name for _, name in over])
 
     async def forget(self) -> None:
         """Drop all states: the partitions are no longer ours, or have to be read again."""

@@ -35,9 +35,12 @@ class Snapshots:
         """Return the patients of one partition by PatientID."""
         return {name: state for (place, name), state in self.patients.items() if place == partition}
 
-    def add(self, partition: int, value: bytes | None) -> None:
-        """Take one record in, in the order of the log."""
+    def add(self, partition: int, key: bytes | None, value: bytes | None) -> None:
+        """Take one record in, in the order of the log; without a value it forgets a patient."""
         if value is None:
+            place = (partition, (key or b"").decode(errors="replace"))
+            self.patients.pop(place, None)
+            self.stale.discard(place)
             return
         try:
             patient = Patient.model_validate_json(value)
@@ -71,5 +74,5 @@ def read_snapshots(bootstrap: str, names: Names, partitions: Iterable[int]) -> S
     """Read some partitions of `patients` from beginning to end. Blocking."""
     found = Snapshots()
     for record in read(bootstrap, names.of(PATIENTS), partitions=partitions):
-        found.add(record.partition, record.value)
+        found.add(record.partition, record.key, record.value)
     return found

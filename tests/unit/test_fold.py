@@ -231,3 +231,10 @@ def assessment_of(events):
         for f in events
     ]
     return final(told(counted)[0], 1).id
+
+
+def test_who_has_not_come_for_long_is_expired():
+    patient, _ = told(series({}, images=3))
+    assert not kept.expired(patient, START + timedelta(days=30), timedelta(days=30))
+    assert kept.expired(patient, START + timedelta(days=31), timedelta(days=30))
+    assert not kept.expired(Patient(patient_id="p-2"), START, timedelta(days=30))

@@ -19,7 +19,7 @@ def as_it_is(partition, patients, log_id):
 def read(*values):
     snapshots = Snapshots()
     for value in values:
-        snapshots.add(0, value if value is None else value.to_json())
+        snapshots.add(0, b"p-1", value if value is None else value.to_json())
     return snapshots
 
 
@@ -43,10 +43,16 @@ def test_a_generation_that_began_anew_does_not_hide_progress():
     assert newer(patient(20, generation=1), patient(10, generation=57))
 
 
-def test_tombstones_and_damaged_snapshots_are_passed_over():
-    snapshots = read(patient(1), None)
-    snapshots.add(0, b"{")
+def test_damaged_snapshots_are_passed_over():
+    snapshots = read(patient(1))
+    snapshots.add(0, b"p-1", b"{")
     assert snapshots.patients[0, "p-1"].version.results == 1
+    assert snapshots.damaged == {0}
+
+
+def test_a_tombstone_forgets_and_what_comes_after_it_counts():
+    assert read(patient(1), None).patients == {}
+    assert read(patient(9), None, patient(3)).patients[0, "p-1"].version.results == 3
 
 
 def test_offsets_of_other_topics_mean_nothing():
@@ -108,7 +114,7 @@ def test_the_log_is_asked_where_snapshots_cannot_be_trusted(snapshots, asked):
 
 def test_a_damaged_snapshot_is_a_reason_to_ask_the_log():
     snapshots = read(patient(5))
-    snapshots.add(0, b"{")
+    snapshots.add(0, b"p-1", b"{")
     ledger = Ledger(
         lambda partitions: snapshots,
         rebuild=lambda partition, patients, log_id: {"p-1": patient(7)},
