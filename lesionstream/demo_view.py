@@ -18,14 +18,18 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from wire.assessment import NO_COMPARISON, Assessment
 from wire.envelope import Envelope
-from wire.records import Alert, Finding, FrameAddress, Recommendation
+from wire.records import Alert, Finding, FrameAddress, Priority, Recommendation
 
 TREND = " ▁▂▃▄▅▆▇█"
 TREND_LENGTH = 24
 RATE_WINDOW_S = 10.0
 LINE_S = 5.0
 PICTURE_WIDTH = 150
+_RANK = ("", "low", "medium", "high")
+_STYLE = {"": "", "low": "cyan", "medium": "yellow", "high": "bold red"}
+"""Colours of IEC 60601-1-8: low cyan, medium yellow, high red; the words stand beside them."""
 
 
 @dataclass(slots=True)
@@ -34,9 +38,10 @@ class Row:
 
     frames: int = 0
     trend: deque[float] = field(default_factory=lambda: deque(maxlen=TREND_LENGTH))
-    modality: str = ""
+    response: str = ""
     answer: str = "no answer yet"
     alarms: int = 0
+    priority: Priority | str = ""
     truth: str = ""
 
 
@@ -76,9 +81,12 @@ class Board:
             try:
                 if kind == Finding.kind:
                     self._finding(Finding.model_validate_json(record.value))
+                elif kind == Assessment.kind:
+                    self._assessment(Assessment.model_validate_json(record.value))
                 elif kind == Recommendation.kind:
                     said = Recommendation.model_validate_json(record.value)
-                    self._row(said.patient_id).answer = said.text
+                    if said.phase == "start":
+                        self._row(said.patient_id).answer = said.text
                 elif kind == Alert.kind:
                     self._alert(Alert.model_validate_json(record.value))
             except ValidationError as error:
@@ -102,9 +110,9 @@ class Board:
             simulated = any(row.truth for row in self._rows.values())
             table = Table(
                 "patient (pseudonym)",
-                "modality",
                 "frames",
                 "lesion probability",
+                "response, target lesions",
                 "recommendation (needs sign-off)",
                 "alarms",
                 *(["simulated"] if simulated else []),
@@ -113,16 +121,15 @@ class Board:
             rows = sorted(self._rows.items(), key=lambda item: -max(item[1].trend, default=0))
             for patient_id, row in rows[:20]:
                 last = f"{row.trend[-1]:.2f} " if row.trend else ""
-                style = "bold red" if row.alarms else ""
                 table.add_row(
                     escape(patient_id),
-                    escape(row.modality),
                     str(row.frames),
                     last + _spark(row.trend),
+                    row.response,
                     row.answer,
-                    str(row.alarms or ""),
+                    f"{row.alarms} {row.priority}" if row.alarms else "",
                     *([row.truth] if simulated else []),
-                    style=style,
+                    style=_STYLE[row.priority],
                 )
             return Group(
                 Text(f"{self._title} · decision support only", style="bold"),
@@ -203,9 +210,17 @@ class Board:
             return
         row = self._row(finding.patient_id)
         row.frames += 1
-        row.modality = finding.modality or ""
         if finding.lesion_probability is not None:
             row.trend.append(finding.lesion_probability)
+
+    def _assessment(self, sheet: Assessment) -> None:
+        if sheet.stage == "final":
+            size = "" if sheet.sum_mm is None else f", {sheet.sum_mm:.0f} mm"
+            since = sheet.change_percent
+            change = "" if not since or sheet.response == NO_COMPARISON else f" ({since:+.0f} %)"
+            is_base = sheet.baseline_series == sheet.series_instance_uid
+            response = "baseline" if is_base else sheet.response
+            self._row(sheet.patient_id).response = f"{response}{size}{change}"
 
     def _alert(self, alert: Alert) -> None:
         if alert.phase != "start":
@@ -214,7 +229,9 @@ class Board:
             self._first_alert_s = time.monotonic() - self._started
         self._delays_ms.append(alert.delay_ms or 0.0)
         if alert.patient_id:
-            self._row(alert.patient_id).alarms += 1
+            row = self._row(alert.patient_id)
+            row.alarms += 1
+            row.priority = max(row.priority, alert.priority, key=_RANK.index)
 
     def _row(self, patient_id: str) -> Row:
         return self._rows.setdefault(patient_id, Row())
