@@ -34,7 +34,7 @@ def fold_finding(
     if uid is None:
         return patient, []
     before = patient.series.get(uid)
-    series = with_finding(before or SeriesState(), finding)
+    series = with_finding(before or SeriesState(slices={}), finding)
     if series is before:
         return patient, []
     patient = patient.model_copy(update={"series": {**patient.series, uid: series}})

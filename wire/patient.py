@@ -120,7 +120,9 @@ class SeriesState(Record):
     first_time: Moment | None = Field(None, description="event time of the first slice")
     received_first: Moment | None = Field(None, description="when its first frame was received")
     received_last: Moment | None = Field(None, description="when its newest frame was received")
-    slices: dict[UUID, Slice] = Field(default_factory=dict, description="by finding id")
+    slices: dict[UUID, Slice] = Field(
+        description="by finding id; states that lack them are of another form, and are not read"
+    )
     left_out: int = Field(0, description="findings beyond what a series may hold")
     quiet_at: int = Field(0, description="findings it had when it closed by quiet time")
     closings: int = Field(0, description="how often it closed by quiet time")

@@ -1,5 +1,7 @@
 """Which snapshot counts: zombies, gaps in generations, topics that were made anew."""
 
+import json
+
 import pytest
 
 from stream.ledger import Ledger
@@ -122,3 +124,12 @@ def test_a_damaged_snapshot_is_a_reason_to_ask_the_log():
     )
     ledger.load([0])
     assert ledger.get(0, "p-1").version.results == 7
+
+
+def test_a_snapshot_of_the_form_before_is_a_reason_to_ask_the_log():
+    """It held probabilities by finding id and no slices: taken as it is, priors would be lost."""
+    snapshots = Snapshots()
+    series = {"1.2": {"findings": {}, "lesion_probability": 0.9, "action": "intensify"}}
+    old = {"PatientID": "p-1", "version": {"log": "L", "results": 9}, "series": series}
+    snapshots.add(0, b"p-1", json.dumps(old).encode())
+    assert snapshots.damaged == {0}
