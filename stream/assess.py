@@ -14,7 +14,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from stream import growth
 from stream.lesions import Confirmation, confirmed, gaps
 from stream.response import Judged, Reading, judge, percent
-from stream.timeline import Verdict, Visit, follow, studies, study_of, visit_of
+from stream.timeline import Verdict, Visit, follow, measured, studies, study_of, visit_of
 from wire.assessment import NO_COMPARISON, Assessment, Lesion
 from wire.errors import Reason
 from wire.patient import Seen, SeriesState, Slice
@@ -25,6 +25,9 @@ OTHERS = 8
 MOST_LESIONS = 64
 NOT_MEASURED_SHARE = 0.1
 """Of a series' frames that may be unfit before the series is called so."""
+
+
+NOTHING_SCORED = Judged((), (), "NE", ("no slice of this series could be scored",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,13 @@ def assess(
             for uid, state in sorted(series.items())
             if (state.modality or "") == modality and complete(state)
         ]
-        line = follow(patient_id, studies(visits), therapy_start=therapy_start)
+        line = follow(patient_id, studies(filter(measured, visits)), therapy_start=therapy_start)
         sums: dict[int, float | None] = {}
+        for visit in visits:
+            if not measured(visit):
+                said[visit.uid] = _final(patient_id, visit, NOTHING_SCORED, None)
         for number, study in enumerate(line.visits):
-            for visit in visits:
+            for visit in filter(measured, visits):
                 if study_of(visit) != study_of(study):
                     continue
                 read = Reading(line, number, visit, sums, standard.least_diameter_mm, verdict)

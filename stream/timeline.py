@@ -79,6 +79,11 @@ def visit_of(uid: str, state: SeriesState, confirmation: Confirmation) -> Visit:
     return Visit(uid, state, lesions, tracking.lungs_of(state.slices.values()))
 
 
+def measured(visit: Visit) -> bool:
+    """Tell whether a series can be compared at all: a localizer has no scored slice."""
+    return _weight(visit)[0] > 0 or visit.state.sealed is not None
+
+
 def studies(visits: Iterable[Visit]) -> list[Visit]:
     """Return one visit a study, in order of time: that with most scored slices."""
     best: dict[str, Visit] = {}

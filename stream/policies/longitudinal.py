@@ -118,11 +118,14 @@ class Longitudinal:
     def decide(self, case: Case) -> tuple[Answer, ...]:
         """Return one answer for each final series, and what is seen in those that come in."""
         ordered = sorted(case.series, key=lambda item: order_of(*item))
-        newest = _newest_study(ordered)
+        standing_uids = _standing(ordered)
+        scored = {_study(uid, state) for uid, state in ordered if _scored(state)}
         answers: list[Answer] = []
         known = suspicious = False
         for uid, state in ordered:
-            standing = newest is None or state.study_instance_uid == newest
+            if not _scored(state) and _study(uid, state) in scored:
+                continue  # a localizer, or what else a study holds that nobody measures on
+            standing = uid in standing_uids
             before = suspicious
             suspicious = self._suspicious(state, before=before)
             if suspicious:
@@ -160,10 +163,10 @@ class Longitudinal:
         self, rule: Rule, alarm: Priority | None, uid: str, state: SeriesState, *, standing: bool
     ) -> Answer:
         sheet = state.assessment
-        scored = [(s.probability, str(f), f) for f, s in state.slices.items() if s.probability]
+        scored = [(s.probability, f) for f, s in state.slices.items() if s.probability]
         likeliest = max(scored, default=None)
         evidence = [sheet.id] if sheet else []
-        evidence += [likeliest[2]] if likeliest else []
+        evidence += [likeliest[1]] if likeliest else []
         return Answer(
             rule=rule.name,
             series_instance_uid=uid,
@@ -218,10 +221,27 @@ def _exceeds(sheet: Assessment, limits: Limits) -> bool:
     return limits.sum_mm is not None and (sheet.sum_mm or 0.0) >= limits.sum_mm
 
 
-def _newest_study(ordered: Sequence[tuple[str, SeriesState]]) -> str | None:
-    """Return the newest study of which a series is final: answers of older ones stand no more."""
-    final = [state.study_instance_uid for _, state in ordered if complete(state)]
-    return final[-1] if final else None
+def _standing(ordered: Sequence[tuple[str, SeriesState]]) -> set[str]:
+    """Return the series whose answers stand: those of the newest final study, and what is newer."""
+    final = [index for index, (_, state) in enumerate(ordered) if complete(state)]
+    if not final:
+        return {uid for uid, _ in ordered}
+    newest = _study(*ordered[final[-1]])
+    return {
+        uid
+        for index, (uid, state) in enumerate(ordered)
+        if index > final[-1] or _study(uid, state) == newest
+    }
+
+
+def _study(uid: str, state: SeriesState) -> str:
+    return state.study_instance_uid or uid
+
+
+def _scored(state: SeriesState) -> bool:
+    if state.sealed is not None:
+        return True
+    return any(seen.probability is not None for seen in state.slices.values())
 
 
 def _rationale(rule: Rule, state: SeriesState) -> str:

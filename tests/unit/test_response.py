@@ -255,3 +255,32 @@ def test_a_series_that_cannot_be_scored_is_a_technical_alarm():
     assert (alert.cause, alert.priority) == ("slices-not-scored", "low")
     assert "5 of 24 slices, most often: quality" in alert.text
     assert "slices-not-scored" not in rules(said)
+
+
+def localizer(study, images=2):
+    """Return findings of images that are no slices."""
+    unfit = {"status": "not-scored", "lesion_probability": None, "reason": Reason.QUALITY}
+    return [
+        f.model_copy(
+            update=unfit
+            | {"series_instance_uid": f"1.{study}-loc", "id": f.frame_id, "lesions": ()}
+        )
+        for f in series({}, study=study, images=images)
+    ]
+
+
+def test_a_localizer_is_no_study_to_compare_with():
+    patient, _ = visits(12.0)
+    patient, said = told(localizer(2), patient, first_offset=40_000)
+    assert rules(said) == ["not-evaluable"], "nothing else of this study is there yet"
+    patient, said = told(series({"a": (A, 18.0)}, study=2), patient, first_offset=50_000)
+    assert final(patient, 2).response == "PD"
+    assert "progressive-disease" in rules(said)
+    standing = {r.rule for r in patient.recommendations.values() if not r.withdrawn}
+    assert standing == {"lesion-found", "progressive-disease"}
+
+
+def test_a_lesion_in_a_later_study_is_told_before_the_study_is_complete():
+    patient, _ = visits(None)
+    patient, said = told(series({"a": (A, 12.0)}, study=2)[:14], patient, first_offset=50_000)
+    assert alarms(said) == [("lesion-found", "low", "start")]
