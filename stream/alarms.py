@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from stream.assess import complete
 from stream.policies import RAISED, Answer, Policy
 from wire import ids
 from wire.patient import AlarmState, Patient
@@ -29,18 +30,21 @@ def said_id(patient_id: str, policy: Policy, rule: str, phase: str, about: str) 
 
 
 def reconcile(
-    patient: Patient, policy: Policy, answers: Mapping[UUID, Answer]
+    patient: Patient, policy: Policy, answers: Mapping[UUID, Answer], changed: str | None
 ) -> tuple[Patient, list[Alert]]:
     """Bring the alarms in line with the answers, and say what changed.
 
     Parameters
     ----------
     answers : by alarm id, those that come with an alarm.
+    changed : the series that changed. What was just learnt of it alarms even where a newer study
+        is there: it came late, or a clock is wrong.
     """
     alarms = dict(patient.alarms)
     alerts: list[Alert] = []
     for alarm, answer in answers.items():
-        if alarm not in alarms and answer.standing:
+        fresh = answer.standing or answer.series_instance_uid == changed
+        if alarm not in alarms and fresh:
             alarms[alarm] = _started(patient, answer)
             alerts.append(_alert(patient, policy, alarm, alarms[alarm], "start", "start", answer))
     for alarm, before in alarms.items():
@@ -133,12 +137,18 @@ def _state(patient: Patient, alarm: UUID, before: AlarmState, answer: Answer | N
 
 
 def _decided(patient: Patient, alarm: AlarmState) -> bool:
-    """Tell whether somebody signed off or rejected what the alarm came with."""
-    return any(
-        said.rule == alarm.cause and said.series_instance_uid == alarm.series_instance_uid
+    """Tell whether somebody signed off or rejected all that the alarm came with.
+
+    Of a series that still comes in nobody can have.
+    """
+    came_with = [
+        about
         for about, said in patient.recommendations.items()
-        if about in patient.decisions
-    )
+        if said.rule == alarm.cause and said.series_instance_uid == alarm.series_instance_uid
+    ]
+    series = patient.series.get(alarm.series_instance_uid)
+    whole = series is None or complete(series)
+    return whole and bool(came_with) and all(about in patient.decisions for about in came_with)
 
 
 def _phases(alarm: UUID, before: AlarmState, now: AlarmState) -> Iterator[tuple[AlarmPhase, str]]:
@@ -148,6 +158,8 @@ def _phases(alarm: UUID, before: AlarmState, now: AlarmState) -> Iterator[tuple[
         yield ("escalate" if up else "de-escalate"), f"{alarm}|{now.priority}"
     if now.state == "inactive" and before.state != "inactive":
         yield "end", str(alarm)
+    elif before.state == "inactive" and now.state != "inactive":
+        yield "continue", f"{alarm}|{'|'.join(sorted(map(str, now.evidence)))}"
     elif (now.state, now.inactivation, now.paused_until) != (
         before.state,
         before.inactivation,

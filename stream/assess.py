@@ -12,9 +12,9 @@ from typing import Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from stream import growth
-from stream.lesions import Confirmation, confirmed, gaps
+from stream.lesions import Confirmation, confirmed, gaps, usual_step
 from stream.response import Judged, Reading, judge, percent
-from stream.timeline import Verdict, Visit, follow, measured, studies, study_of, visit_of
+from stream.timeline import Verdict, Visit, follow, measured, studies, visit_of
 from wire.assessment import NO_COMPARISON, Assessment, Lesion
 from wire.errors import Reason
 from wire.patient import Seen, SeriesState, Slice
@@ -45,16 +45,17 @@ class Standard:
         return replace(self, least_diameter_mm=diameter_mm)
 
 
+def frames_of(state: SeriesState) -> int:
+    """Return how many different frames a series has, whatever their pixels."""
+    return len({seen.place for seen in state.slices.values()})
+
+
 def complete(state: SeriesState) -> bool:
     """Tell whether a series is final: all its slices are there, or it has been quiet.
 
-    A count that is exceeded was not one of the series: then only quiet counts.
+    What was final stays so: a late slice makes the next final.
     """
-    if state.sealed is not None:
-        return True
-    if state.images is not None and _places(state) == state.images:
-        return True
-    return 0 < len(state.slices) == state.quiet_at
+    return state.sealed is not None or state.closed_at > 0
 
 
 def assess(
@@ -62,43 +63,54 @@ def assess(
     series: Mapping[str, SeriesState],
     *,
     standard: Standard,
-    therapy_start: datetime | None,
+    therapies: tuple[datetime, ...],
     verdict: Verdict,
 ) -> dict[str, Assessment]:
     """Return the assessment of each final series.
 
     Parameters
     ----------
-    therapy_start : the last study up to then is the baseline; None: the first.
+    therapies : when they started, in order.
     verdict : what a clinician said of a lesion that appeared or is gone.
     """
     said: dict[str, Assessment] = {}
     for modality in sorted({state.modality or "" for state in series.values()}):
         visits = [
-            visit_of(uid, state, standard.confirmation)
+            visit_of(uid, state, pitch_of(state), standard.confirmation)
             for uid, state in sorted(series.items())
             if (state.modality or "") == modality and complete(state)
         ]
-        line = follow(patient_id, studies(filter(measured, visits)), therapy_start=therapy_start)
-        sums: dict[int, float | None] = {}
+        found = studies(filter(measured, visits))
+        line = follow(patient_id, found, therapies)
+        assumed: dict[tuple[int, UUID], float | None] = {}
         for visit in visits:
             if not measured(visit):
                 said[visit.uid] = _final(patient_id, visit, NOTHING_SCORED, None)
-        for number, study in enumerate(line.visits):
-            for visit in filter(measured, visits):
-                if study_of(visit) != study_of(study):
-                    continue
-                read = Reading(line, number, visit, sums, standard.least_diameter_mm, verdict)
+        for number, study in enumerate(found):
+            base = line.visits[line.baseline(number)].uid
+            for visit in reversed(study):  # the one by which the study is known comes last
+                read = Reading(line, number, visit, assumed, standard.least_diameter_mm, verdict)
                 judged = judge(read)
-                base = line.visits[line.baseline].uid if number >= line.baseline else None
                 said[visit.uid] = _final(patient_id, visit, judged, base)
-            sums[number] = said[study.uid].sum_mm
+            assumed |= {(number, lesion.id): lesion.diameter_mm for lesion in judged.lesions}
     return said
+
+
+def pitch_of(state: SeriesState) -> float | None:
+    """Return how far apart the slices lie, mm: as the device says, or farther if they do.
+
+    A scan of thin slices with gaps says how thin they are, not how far apart: of a complete series
+    the usual distance is known.
+    """
+    if not complete(state) or state.sealed is not None:
+        return state.pitch_mm
+    places = [seen.location_mm for seen in state.slices.values() if seen.location_mm is not None]
+    return max(state.pitch_mm or 0.0, usual_step(places) or 0.0) or None
 
 
 def so_far(patient_id: str, uid: str, state: SeriesState, standard: Standard) -> Assessment | None:
     """Return the assessment of a series that still comes in; None while it shows nothing sure."""
-    visit = visit_of(uid, state, standard.confirmation)
+    visit = visit_of(uid, state, pitch_of(state), standard.confirmation)
     sure = [seen for seen in visit.lesions if seen.confirmed]
     if not sure and not alarming(state, standard.confirmation):
         return None
@@ -121,12 +133,13 @@ def alarming(state: SeriesState, needed: Confirmation) -> bool:
     Those without a place in the patient: of engines that do not say where lesions are, and of
     frames that do not say where they lie.
     """
-    unplaced = [seen for seen in state.slices.values() if not seen.marks]
-    at = [seen.location_mm for seen in unplaced if seen.alarming]
-    places = [place for place in at if place is not None]
+    unplaced = [seen for seen in state.slices.values() if seen.alarming and not seen.marks]
+    places = [seen.location_mm for seen in unplaced if seen.location_mm is not None]
     if complete(state) and state.slices:
-        needed = Confirmation(min(needed.slices, _places(state)), needed.of)
-    return confirmed(places, state.pitch_mm, needed)
+        needed = Confirmation(min(needed.slices, frames_of(state)), needed.of)
+    if len(unplaced) - len(places) >= needed.slices:
+        return True  # they do not even say in which order they lie
+    return confirmed(places, pitch_of(state), needed)
 
 
 def _final(patient_id: str, visit: Visit, judged: Judged, base: str | None) -> Assessment:
@@ -177,7 +190,7 @@ def _sheet(
         nadir_sum_mm=judged.nadir_sum_mm,
         change_percent=percent(judged.baseline_sum_mm, judged.sum_mm),
         response=judged.response,
-        suspected=judged.suspected,
+        suspected=any(lesion.asked for lesion in judged.lesions),
         clauses=judged.clauses,
         trend=judged.trend,
     )
@@ -215,18 +228,17 @@ def _version(state: SeriesState) -> int:
     """Return which final this is: one more for each late slice."""
     if state.sealed is not None and state.assessment is not None:
         return state.assessment.version
-    if state.images is not None and _places(state) == state.images:
-        return len(state.slices) - state.images + 1
-    return max(1, state.closings)
+    return max(0, len(state.slices) - state.closed_at) + 1
 
 
 def _missing(state: SeriesState) -> int:
     """Return how many slices never came."""
-    if state.images is not None and _places(state) < state.images:
-        return state.images - _places(state)
+    if state.images is not None and frames_of(state) < state.images:
+        return state.images - frames_of(state)
     at = [seen.location_mm for seen in state.slices.values() if seen.location_mm is not None]
-    holes = gaps(at, state.pitch_mm)
-    pitch = state.pitch_mm or min((high - low for low, high in holes), default=1.0)
+    pitch = pitch_of(state)
+    holes = gaps(at, pitch)
+    pitch = pitch or min((high - low for low, high in holes), default=1.0)
     return sum(max(1, round((high - low) / pitch) - 1) for low, high in holes)
 
 
@@ -241,10 +253,6 @@ def _quality(state: SeriesState, missing: int, reasons: Mapping[str, int]) -> li
     if _reused(list(state.slices.values())):
         words.append("a SOPInstanceUID came with different pixels")
     return words
-
-
-def _places(state: SeriesState) -> int:
-    return len({seen.place for seen in state.slices.values()})
 
 
 def _reused(slices: Sequence[Slice]) -> bool:

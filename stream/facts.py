@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from stream.assess import complete
+from stream.assess import complete, frames_of
 from stream.lesions import Confirmation, merge
 from wire.patient import (
     Decision,
@@ -43,7 +43,7 @@ MOST_THERAPIES = 50
 T = TypeVar("T")
 
 
-def with_finding(series: SeriesState, finding: Finding) -> SeriesState:
+def with_finding(series: SeriesState, finding: Finding, arrived: datetime | None) -> SeriesState:
     """Add a finding to its series; the same object where it adds nothing.
 
     Of two findings with one id the first is kept, but a score replaces "not scored": a frame that
@@ -58,7 +58,7 @@ def with_finding(series: SeriesState, finding: Finding) -> SeriesState:
     if known is None and len(series.slices) >= MOST_SLICES:
         return series.model_copy(update={"left_out": series.left_out + 1})
     plane = finding.plane
-    return series.model_copy(
+    grown = series.model_copy(
         update={
             # A series that contradicts itself is known by one of its values, always the same.
             "study_instance_uid": _pick(min, series.study_instance_uid, finding.study_instance_uid),
@@ -67,10 +67,13 @@ def with_finding(series: SeriesState, finding: Finding) -> SeriesState:
             "pitch_mm": _pick(max, series.pitch_mm, plane.pitch_mm),
             "first_time": _pick(min, series.first_time, finding.event_time),
             "received_first": _pick(min, series.received_first, finding.received_time),
-            "received_last": _pick(max, series.received_last, finding.received_time),
+            "received_last": _pick(max, series.received_last, finding.received_time, arrived),
             "slices": {**series.slices, finding.id: _slice(finding)},
         }
     )
+    if not grown.closed_at and grown.images == frames_of(grown):
+        return grown.model_copy(update={"closed_at": grown.images})
+    return grown
 
 
 def _slice(finding: Finding) -> Slice:
@@ -128,12 +131,14 @@ def _pick(choose: Callable[..., Any], *values: T | None) -> T | None:
     return choose(known) if known else None
 
 
-def with_action(patient: Patient, action: Action, silence: timedelta) -> Patient:
+def with_action(
+    patient: Patient, action: Action, silence: timedelta, longest_silence: timedelta
+) -> Patient:
     """Add an action; the same object where it adds nothing.
 
     Parameters
     ----------
-    silence : how long one lasts that does not say.
+    silence, longest_silence : how long one lasts that does not say, and any may last.
     """
     given = Given(action_id=action.id, actor=action.actor, event_time=action.event_time)
     if action.action == "therapy":
@@ -148,6 +153,7 @@ def with_action(patient: Patient, action: Action, silence: timedelta) -> Patient
         return _put(patient, "acknowledgements", patient.acknowledgements, about, given)
     if action.action == "silence":
         until = action.until or action.event_time + silence
+        until = min(until, action.event_time + longest_silence)
         pause = Silence(**dict(given), until=until)
         longest = patient.silences.get(about)
         if longest is not None and (longest.until, *_order(longest)) >= (until, *_order(pause)):

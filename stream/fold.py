@@ -19,13 +19,19 @@ __all__ = ["Spoken", "due", "fold_action", "fold_finding", "fold_tick"]
 
 
 def fold_finding(
-    patient: Patient, finding: Finding, offset: int, policy: Policy
+    patient: Patient,
+    finding: Finding,
+    offset: int,
+    policy: Policy,
+    arrived: datetime | None = None,
 ) -> tuple[Patient, list[Spoken]]:
     """Fold one finding in.
 
     Parameters
     ----------
     offset : of the finding in `results`; one that the state covers already changes nothing.
+    arrived : when it was written there. Frames may have waited for long to be scored: a series is
+        quiet once no finding comes.
     """
     if offset <= patient.version.results:
         return patient, []
@@ -34,7 +40,7 @@ def fold_finding(
     if uid is None:
         return patient, []
     before = patient.series.get(uid)
-    series = with_finding(before or SeriesState(slices={}), finding)
+    series = with_finding(before or SeriesState(slices={}), finding, arrived)
     if series is before:
         return patient, []
     patient = patient.model_copy(update={"series": {**patient.series, uid: series}})
@@ -54,7 +60,9 @@ def fold_action(
     if offset <= patient.version.actions:
         return patient, []
     patient = _at(patient, actions=offset)
-    changed = with_action(patient, action, timedelta(seconds=policy.data.silence_s))
+    data = policy.data
+    silence, longest = (timedelta(seconds=s) for s in (data.silence_s, data.longest_silence_s))
+    changed = with_action(patient, action, silence, longest)
     if changed is patient:
         return patient, []
     return judge(changed, policy, None)
@@ -67,8 +75,7 @@ def fold_tick(patient: Patient, now: datetime, policy: Policy) -> tuple[Patient,
     if quiet:
         series = dict(patient.series)
         for uid, state in quiet.items():
-            closed = {"quiet_at": len(state.slices), "closings": state.closings + 1}
-            series[uid] = state.model_copy(update=closed)
+            series[uid] = state.model_copy(update={"closed_at": len(state.slices)})
         changed = patient.model_copy(update={"series": series})
     changed, raised = alarms.escalate(changed, policy, now)
     if changed is patient:
@@ -95,8 +102,10 @@ def _at(patient: Patient, *, results: int | None = None, actions: int | None = N
 
 def _quiet(state: SeriesState, now: datetime, policy: Policy) -> bool:
     """Tell whether a series is to be closed because nothing came for so long."""
-    if complete(state) or state.received_last is None or not state.slices:
+    if complete(state) or not state.slices:
         return False
+    if state.received_last is None:
+        return True  # nobody says when: better final too soon than never
     data = policy.data
     after = data.quiet_s if state.images is None else data.quiet_counted_s
     return now - state.received_last >= timedelta(seconds=after)

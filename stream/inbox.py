@@ -1,5 +1,7 @@
 """What the patients' fold takes in: a message of `results` or `actions`, checked."""
 
+from datetime import datetime
+
 from pydantic import ValidationError
 
 from stream.fold import Spoken, fold_action, fold_finding
@@ -52,9 +54,9 @@ def foldable(kind: str | None, value: bytes | None, *, partition: int) -> Foldab
 
 
 def fold(
-    patient: Patient, record: Foldable, offset: int, policy: Policy
+    patient: Patient, record: Foldable, offset: int, policy: Policy, arrived: datetime
 ) -> tuple[Patient, list[Spoken]]:
     """Fold a record in; see `stream.fold`."""
     if isinstance(record, Finding):
-        return fold_finding(patient, record, offset, policy)
+        return fold_finding(patient, record, offset, policy, arrived)
     return fold_action(patient, record, offset, policy)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from stream.alarms import alarm_id, reconcile, said_id
 from stream.assess import assess, complete, so_far
-from stream.policies import Answer, Case, Policy
+from stream.policies import Answer, Case, Policy, question_about
 from wire.assessment import Assessment
 from wire.errors import Reason
 from wire.patient import Decision, Patient, RecommendationState, SeriesState
@@ -44,7 +44,7 @@ def judge(patient: Patient, policy: Policy, changed: str | None) -> tuple[Patien
         for answer in [*answers.values(), *unfit_series(patient.series)]
         if answer.priority is not None
     }
-    patient, alerts = reconcile(patient, policy, alarming)
+    patient, alerts = reconcile(patient, policy, alarming, changed)
     return patient, [*assessments, *recommendations, *alerts]
 
 
@@ -78,8 +78,11 @@ def unfit_series(series: Mapping[str, SeriesState]) -> Iterator[Answer]:
 
 
 def limits_of(patient: Patient) -> Limits:
-    """Return a patient's own limits: those of the therapy that was entered last."""
-    return patient.therapies[-1].therapy.limits if patient.therapies else Limits()
+    """Return a patient's own limits: each as it was entered last."""
+    limits = Limits()
+    for given in patient.therapies:
+        limits = limits.model_copy(update=given.therapy.limits.model_dump(exclude_none=True))
+    return limits
 
 
 def _assessed(
@@ -96,7 +99,7 @@ def _assessed(
             patient.patient_id,
             patient.series,
             standard=standard,
-            therapy_start=_therapy_start(patient),
+            therapies=_therapies(patient),
             verdict=lambda claim, uid, lesion: _verdict(patient, policy, claim, uid, lesion),
         )
     for uid in patient.series if state is None else [changed]:
@@ -124,16 +127,28 @@ def _is_news(before: Assessment | None, now: Assessment) -> bool:
     return (before.stage, before.confirmed) != (now.stage, now.confirmed)
 
 
-def _therapy_start(patient: Patient) -> datetime | None:
-    starts = [given.therapy.start for given in patient.therapies if given.therapy.start]
-    return starts[-1] if starts else None
+def _therapies(patient: Patient) -> tuple[datetime, ...]:
+    return tuple(
+        sorted({given.therapy.start for given in patient.therapies if given.therapy.start})
+    )
 
 
 def _verdict(patient: Patient, policy: Policy, claim: str, uid: str, lesion: UUID) -> SignOff:
-    """Return what a clinician said of a lesion: of itself, or of the recommendation about it."""
-    about = said_id(patient.patient_id, policy, claim, "start", uid)
-    decision = patient.decisions.get(lesion) or patient.decisions.get(about)
-    return decision.sign_off if decision is not None else "needs-sign-off"
+    """Return what a clinician said to a question about a lesion, by whichever policy it was asked.
+
+    The question may come after its answer; then its id is known all the same.
+    """
+    about = question_about(uid, lesion)
+    asked = {said_id(patient.patient_id, policy, claim, "start", about)}
+    asked |= {
+        said
+        for said in patient.decisions
+        if (known := patient.recommendations.get(said)) is not None
+        and (known.rule, known.about) == (claim, about)
+    }
+    answers = [patient.decisions[said] for said in asked if said in patient.decisions]
+    last = max(answers, key=lambda given: (given.event_time, str(given.action_id)), default=None)
+    return last.sign_off if last is not None else "needs-sign-off"
 
 
 def _recommended(
@@ -145,6 +160,7 @@ def _recommended(
         before = known.get(about)
         now = RecommendationState(
             series_instance_uid=answer.series_instance_uid,
+            about=answer.about,
             rule=answer.rule,
             action=answer.action,
             text=answer.text,

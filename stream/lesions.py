@@ -93,11 +93,16 @@ def gaps(at_mm: Iterable[float], pitch_mm: float | None) -> list[tuple[float, fl
     Without a pitch the usual distance of the series (its median) is taken for it.
     """
     places = distinct(at_mm)
-    steps = sorted(after - before for before, after in pairwise(places))
-    if not steps:
+    pitch = pitch_mm or usual_step(places)
+    if pitch is None:
         return []
-    pitch = pitch_mm or steps[len(steps) // 2]
     return [(a, b) for a, b in pairwise(places) if b - a > 1.5 * pitch + SAME_PLACE_MM]
+
+
+def usual_step(at_mm: Iterable[float]) -> float | None:
+    """Return the median distance between neighbouring places; None where there are none."""
+    steps = sorted(after - before for before, after in pairwise(distinct(at_mm)))
+    return steps[len(steps) // 2] if steps else None
 
 
 def _groups(marks: Sequence[_At], pitch: float) -> Iterable[list[_At]]:
@@ -138,6 +143,7 @@ def _lesion(group: list[_At], pitch: float, needed: Confirmation) -> Seen:
     alarming = [at.mark.z_mm for at in group if at.mark.alarming]
     return Seen(
         centre=Point(round(x, 2), round(y, 2), round(z, 2)),
+        peak=Point(*likeliest[0].mark[1:4]),
         diameter_mm=max(at.mark.diameter_mm for at in group),
         extent_mm=round(max(places) - min(places) + pitch, 2),
         probability=likeliest[0].mark.probability,

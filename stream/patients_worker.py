@@ -151,7 +151,7 @@ class PatientsWorker:
         """Fold a batch, publish what follows, acknowledge."""
         async with self._one_at_a_time:
             await self._load({event.message.partition for event in events})
-            self._newest = datetime.fromtimestamp(events[-1].message.timestamp or 0.0, UTC)
+            self._newest = _written(events[-1])
             self._taken_s = time.monotonic()
             changed: dict[tuple[int, str], Patient] = {}
             sends: list[Outgoing] = []
@@ -187,7 +187,8 @@ class PatientsWorker:
                 await self._tick(now)
                 await self._forget_expired(now)
             metrics.PATIENTS.set(len(self._ledger.all()))
-            await self._cache.sync(self._ledger.all())
+            patients = self._ledger.all()
+        await self._cache.sync(patients)  # by compare-and-set: no alarm waits for it
 
     def _caught_up(self, now: datetime) -> bool:
         """Tell whether what was said to us is in: else nothing can be called quiet."""
@@ -259,7 +260,7 @@ class PatientsWorker:
                 return []
             place = (message.partition, record.patient_id)
             patient = changed.get(place) or self._ledger.get(*place)
-            folded, spoken = fold(patient, record, message.offset, self._policy)
+            folded, spoken = fold(patient, record, message.offset, self._policy, _written(event))
             received = record.received_time if isinstance(record, Finding) else None
             said = [self._said(words, received) for words in spoken]
         except Unfoldable as error:
@@ -318,3 +319,8 @@ class PatientsWorker:
             where=where,
         )
         return Outgoing(self._dead_letters, letter.id, None, letter.headers(SOURCE))
+
+
+def _written(event: EventT[bytes]) -> datetime:
+    """Return when the broker got a message."""
+    return datetime.fromtimestamp(event.message.timestamp or 0.0, UTC)

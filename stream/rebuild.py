@@ -7,6 +7,9 @@ offsets. Nothing is said: all of it was said before it was acknowledged. (A topi
 takes its committed offsets with it: of one made anew nothing is acknowledged.)
 """
 
+from datetime import UTC, datetime
+from typing import Any
+
 import structlog
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
@@ -51,11 +54,17 @@ def rebuild(
                 continue  # it has its dead letter
             if record is not None and record.patient_id is not None:
                 known = patients.get(record.patient_id) or Patient.new(record.patient_id, log_id)
-                patients[record.patient_id], _ = fold(known, record, message.offset, policy)
+                patients[record.patient_id], _ = fold(
+                    known, record, message.offset, policy, _written(message)
+                )
                 folded += 1
     if folded:
         log.warning("rebuilt from the log", partition=partition, records=folded)
     return patients
+
+
+def _written(message: Any) -> datetime:
+    return datetime.fromtimestamp(message.timestamp / 1000, UTC)
 
 
 def _committed(bootstrap: str, names: Names, topic: Topic, partition: int) -> int:

@@ -79,7 +79,7 @@ def overall(target: Target, non_target: NonTarget, *, new: bool) -> tuple[Respon
 
 
 def target_response(
-    baseline_mm: float, earlier_mm: Sequence[float], now_mm: float | None, *, gone: bool
+    baseline_mm: float, earlier_mm: Sequence[float], sizes_mm: Sequence[float | None]
 ) -> tuple[Target, str]:
     """Judge the sum of the target lesions' diameters.
 
@@ -87,17 +87,20 @@ def target_response(
     ----------
     baseline_mm : sum at baseline, mm.
     earlier_mm : sums since, up to the study before; those that could not be evaluated left out.
-    now_mm : sum of now; None where a target could not be evaluated.
-    gone : whether no target is there any more.
+    sizes_mm : of each target now; None where it could not be evaluated. What the others come to
+        may be progression even so.
     """
-    if now_mm is None:
-        return "NE", "4.4.2: a target lesion was not evaluated"
     nadir_mm = min([baseline_mm, *earlier_mm])
-    if gone:
+    known = [size for size in sizes_mm if size is not None]
+    now_mm = sum(known)
+    whole = len(known) == len(sizes_mm)
+    if whole and now_mm == 0:
         return "CR", "4.3.1: all target lesions are gone"
+    if not whole and not _progresses(nadir_mm, now_mm):
+        return "NE", "4.4.2: a target lesion was not evaluated"
     if nadir_mm == 0:
         return "PD", "4.3.1: target lesions are back after they were gone"
-    if _at_least(now_mm, 1.2 * nadir_mm) and _at_least(now_mm - nadir_mm, 5.0):
+    if _progresses(nadir_mm, now_mm):
         return "PD", f"4.3.1: {_change(now_mm, nadir_mm)} of the least sum of {nadir_mm:.1f} mm"
     if _at_least(0.7 * baseline_mm, now_mm):
         return "PR", f"4.3.1: {_change(now_mm, baseline_mm)} of the sum at baseline"
@@ -120,11 +123,12 @@ def grew_unequivocally(nadir_mm: float, now_mm: float) -> bool:
     Clause 4.3.4, for a patient with non-measurable disease alone: growth comparable to what is
     progression of measurable disease. The lesion must have become measurable.
     """
-    return (
-        _at_least(now_mm, MEASURABLE_MM)
-        and _at_least(now_mm, 1.2 * nadir_mm)
-        and _at_least(now_mm - nadir_mm, 5.0)
-    )
+    return _at_least(now_mm, MEASURABLE_MM) and _progresses(nadir_mm, now_mm)
+
+
+def _progresses(nadir_mm: float, now_mm: float) -> bool:
+    """Tell whether 20 % and 5 mm are reached."""
+    return _at_least(now_mm, 1.2 * nadir_mm) and _at_least(now_mm - nadir_mm, 5.0)
 
 
 def _at_least(value: float, limit: float) -> bool:

@@ -1,11 +1,11 @@
 """What has become of a patient's lesions at one visit: RECIST 1.1 on what is followed.
 
-Pure. What the engine does not see is not simply gone: a lesion that was large may have been missed,
-so that it is gone, and that one is new, counts once a clinician has said so.
+Pure. What the engine does not see is not simply gone: a lesion that was large may have been missed.
+That it is gone, and that one is new, counts once a clinician has said so.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from stream import growth, recist, tracking
@@ -14,6 +14,9 @@ from stream.lesions import gaps
 from stream.timeline import Followed, Timeline, Verdict, Visit, find_again
 from wire.assessment import NO_COMPARISON, Lesion, Response, Role, Trend
 from wire.patient import Seen
+from wire.records import SignOff
+
+ORDER: tuple[Role, ...] = ("target", "new", "non-target", "minor", "found", "unconfirmed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,6 @@ class Judged:
     others: tuple[int, ...]
     response: Response
     clauses: tuple[str, ...]
-    suspected: bool = False
     sum_mm: float | None = None
     baseline_sum_mm: float | None = None
     nadir_sum_mm: float | None = None
@@ -39,16 +41,21 @@ class Reading:
     """One visit, beside the others.
 
     number : of its study in the timeline.
-    sums_mm : sum of the targets' diameters at earlier visits; None where it was not evaluated.
+    assumed_mm : (visit, lesion) -> diameter as it was taken at visits before; None: not evaluated.
     least_mm : smaller lesions are shown, and not judged.
     """
 
     line: Timeline
     number: int
     visit: Visit
-    sums_mm: Mapping[int, float | None]
+    assumed_mm: Mapping[tuple[int, UUID], float | None]
     least_mm: float
     verdict: Verdict
+
+    @property
+    def baseline(self) -> int:
+        """Return the visit with which this one is compared."""
+        return self.line.baseline(self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,86 +65,126 @@ class _Now:
     seen: Seen | None
     diameter_mm: float | None
     note: str = ""
-    suspected: bool = False
+    asked: bool = False
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """A visit's lesions while it is judged."""
+
+    lesions: list[Lesion] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    confirmed: list[Lesion] = field(default_factory=list)
+
+    def of(self, role: Role) -> list[Lesion]:
+        """Return the lesions in one role."""
+        return [lesion for lesion in self.lesions if lesion.role == role]
 
 
 def judge(reading: Reading) -> Judged:
     """Judge one visit."""
     found = find_again(reading.line, reading.number, reading.visit)
-    chosen = _targets(reading.line)
-    lesions: list[Lesion] = []
-    notes: list[str] = []
-    suspected = False
+    taken = set(found.values())
+    others = tuple(n for n in range(len(reading.visit.lesions)) if n not in taken)
+    sheet = _read(reading, found)
+    lesions = tuple(sorted(sheet.lesions, key=lambda lesion: ORDER.index(lesion.role)))
+    targets = sheet.of("target")
+    sum_mm = _sum([lesion.diameter_mm for lesion in targets])
+    if reading.number == reading.baseline:
+        return Judged(
+            lesions,
+            others,
+            NO_COMPARISON,
+            ("this is the baseline",),
+            sum_mm=sum_mm,
+            baseline_sum_mm=sum_mm,
+        )
+    sums = _earlier_sums(reading, [lesion.id for lesion in targets])
+    known = [value for value in sums if value is not None]
+    response, clauses = _response(sheet, sums)
+    return Judged(
+        lesions,
+        others,
+        response,
+        (*sheet.notes, *clauses),
+        sum_mm=sum_mm,
+        baseline_sum_mm=sums[0],
+        nadir_sum_mm=min(known, default=None),
+        trend=_trend(sheet, known, sum_mm),
+    )
+
+
+def _read(reading: Reading, found: Mapping[UUID, int]) -> _Sheet:
+    """Measure each lesion that is followed."""
+    sheet = _Sheet()
+    chosen = _targets(reading.line, reading.baseline)
     for followed in reading.line.followed:
         if followed.found > reading.number:
             continue
         index = found.get(followed.id)
         seen = None if index is None else reading.visit.lesions[index]
         now = _Now(seen, seen.diameter_mm) if seen else _unseen(reading, followed)
-        role = _role(reading, followed, now.diameter_mm, chosen)
-        lesions.append(_lesion(reading, followed, now, role))
-        if now.note and role != "minor":
-            notes.append(now.note)
-            suspected = suspected or now.suspected
-    taken = set(found.values())
-    others = tuple(n for n in range(len(reading.visit.lesions)) if n not in taken)
-    targets = [lesion for lesion in lesions if lesion.role == "target"]
-    sum_mm = _sum(targets)
-    if reading.number <= reading.line.baseline:
-        is_base = reading.number == reading.line.baseline
-        words = "this is the baseline" if is_base else "made before the baseline"
-        return Judged(
-            tuple(lesions),
-            others,
-            NO_COMPARISON,
-            (words,),
-            sum_mm=sum_mm,
-            baseline_sum_mm=sum_mm if is_base else None,
-        )
-    base_mm = reading.sums_mm.get(reading.line.baseline)
-    earlier = [
-        value
-        for at, value in sorted(reading.sums_mm.items())
-        if reading.line.baseline < at < reading.number and value is not None
-    ]
-    response, clauses, new = _response(reading, lesions, base_mm, earlier, sum_mm)
-    known = [value for value in [base_mm, *earlier] if value is not None]
-    return Judged(
-        tuple(lesions),
-        others,
-        response,
-        (*notes, *clauses),
-        suspected=suspected or new,
-        sum_mm=sum_mm,
-        baseline_sum_mm=base_mm,
-        nadir_sum_mm=min(known, default=None),
-        trend=_trend(lesions, known, sum_mm, len(targets)),
-    )
+        said = _said_of_new(reading, followed, now.diameter_mm)
+        role = _role(reading, followed, now.diameter_mm, chosen, said)
+        asked = role == "new" and said == "needs-sign-off" and now.diameter_mm is not None
+        lesion = _lesion(reading, followed, now, role, asked=asked or now.asked)
+        if role == "minor":
+            lesion = lesion.model_copy(update={"asked": None})
+        elif now.note:
+            sheet.notes.append(now.note)
+        sheet.lesions.append(lesion)
+        if role == "new" and said == "signed-off":
+            sheet.confirmed.append(lesion)
+    return sheet
 
 
-def _targets(line: Timeline) -> frozenset[UUID]:
+def _targets(line: Timeline, baseline: int) -> frozenset[UUID]:
     """Return the target lesions: chosen once, at baseline. The lungs are one organ."""
-    there = [lesion for lesion in line.followed if line.baseline in lesion.sizes_mm]
-    chosen = recist.choose_targets([lesion.sizes_mm[line.baseline] for lesion in there])
+    there = [lesion for lesion in line.followed if baseline in lesion.sizes_mm]
+    chosen = recist.choose_targets([lesion.sizes_mm[baseline] for lesion in there])
     return frozenset(there[index].id for index in chosen)
 
 
 def _role(
-    reading: Reading, followed: Followed, diameter_mm: float | None, targets: frozenset[UUID]
+    reading: Reading,
+    followed: Followed,
+    diameter_mm: float | None,
+    targets: frozenset[UUID],
+    said: SignOff,
 ) -> Role:
-    if followed.id in targets and reading.number >= reading.line.baseline:
+    if followed.id in targets:
         return "target"
-    largest = max(
-        [size for at, size in followed.sizes_mm.items() if at <= reading.number],
-        default=diameter_mm or 0.0,
-    )
-    if max(largest, diameter_mm or 0.0) < reading.least_mm:
+    sizes = [size for at, size in followed.sizes_mm.items() if at <= reading.number]
+    if max([*sizes, diameter_mm or 0.0]) < reading.least_mm:
         return "minor"
-    if followed.found > reading.line.baseline:
-        first = reading.line.visits[followed.found].uid
-        said = reading.verdict("new-lesion", first, followed.id)
+    if followed.found > reading.baseline:
         return "minor" if said == "rejected" else "new"
     return "non-target"
+
+
+def _said_of_new(reading: Reading, followed: Followed, diameter_mm: float | None) -> SignOff:
+    """Return what a clinician said to "this lesion is new".
+
+    The first question that was answered counts, in whichever study it was asked. A rejected lesion
+    that has grown since as progression does is asked for again.
+    """
+    for at in range(followed.found, len(reading.line.visits)):
+        names = followed.names if at == followed.found else {_name(reading, at, followed)}
+        answers = {reading.verdict("new-lesion", uid, lesion) for uid, lesion in names}
+        if at == reading.number:
+            answers.add(reading.verdict("new-lesion", reading.visit.uid, followed.id))
+        if "signed-off" in answers:
+            return "signed-off"
+        if "rejected" in answers:
+            size = followed.sizes_mm.get(at, diameter_mm)
+            again = size is not None and diameter_mm is not None and at < reading.number
+            if not (again and recist.grew_unequivocally(size or 0.0, diameter_mm or 0.0)):
+                return "rejected"
+    return "needs-sign-off"
+
+
+def _name(reading: Reading, at: int, followed: Followed) -> tuple[str, UUID]:
+    return reading.line.visits[at].uid, followed.id
 
 
 def _unseen(reading: Reading, followed: Followed) -> _Now:
@@ -160,7 +207,7 @@ def _unseen(reading: Reading, followed: Followed) -> _Now:
     words = f"{followed.label}, {size:.1f} mm before, is not seen: gone or missed"
     if said == "rejected":
         return _Now(None, None, f"{words}; a clinician says it is not gone")
-    return _Now(None, None, f"{words}, to be confirmed", suspected=True)
+    return _Now(None, None, f"{words}, to be confirmed", asked=True)
 
 
 def _covers(reading: Reading, followed: Followed, last: int) -> bool:
@@ -179,11 +226,12 @@ def _covers(reading: Reading, followed: Followed, last: int) -> bool:
     return min(at) <= z <= max(at) and not any(low < z < high for low, high in holes)
 
 
-def _lesion(reading: Reading, followed: Followed, now: _Now, role: Role) -> Lesion:
-    line, seen = reading.line, now.seen
+def _lesion(reading: Reading, followed: Followed, now: _Now, role: Role, *, asked: bool) -> Lesion:
+    line, seen, base = reading.line, now.seen, reading.baseline
     before = sorted(at for at in followed.sizes_mm if at < reading.number)
-    since = [followed.sizes_mm[at] for at in before if at >= line.baseline]
-    base_mm = followed.sizes_mm.get(line.baseline) if line.baseline < reading.number else None
+    since = [followed.sizes_mm[at] for at in before if at >= base]
+    since = since or [followed.sizes_mm[at] for at in before[-1:]]
+    base_mm = followed.sizes_mm.get(base) if base < reading.number else None
     doubling = None
     if before and seen:
         days = _days(line.visits[before[-1]], reading.visit)
@@ -192,6 +240,7 @@ def _lesion(reading: Reading, followed: Followed, now: _Now, role: Role) -> Lesi
         id=followed.id,
         label=followed.label,
         role=role,
+        asked=(("new-lesion" if role == "new" else "lesion-gone") if asked else None),
         seen=seen is not None,
         x_mm=seen.centre.x_mm if seen else None,
         y_mm=seen.centre.y_mm if seen else None,
@@ -210,68 +259,70 @@ def _lesion(reading: Reading, followed: Followed, now: _Now, role: Role) -> Lesi
     )
 
 
-def _response(
-    reading: Reading,
-    lesions: Sequence[Lesion],
-    base_mm: float | None,
-    earlier_mm: Sequence[float],
-    sum_mm: float | None,
-) -> tuple[Response, list[str], bool]:
-    """Return the overall response, its clauses, and whether a new lesion is only suspected."""
+def _earlier_sums(reading: Reading, targets: Sequence[UUID]) -> list[float | None]:
+    """Return the sums of these targets from the baseline to the visit before."""
+    return [
+        _sum([reading.assumed_mm.get((at, lesion)) for lesion in targets])
+        for at in range(reading.baseline, reading.number)
+    ]
+
+
+def _response(sheet: _Sheet, sums: Sequence[float | None]) -> tuple[Response, list[str]]:
+    """Return the overall response and its clauses."""
     clauses: list[str] = []
-    targets = [lesion for lesion in lesions if lesion.role == "target"]
+    targets, others, new = sheet.of("target"), sheet.of("non-target"), sheet.of("new")
     target: recist.Target = "none"
-    if targets and base_mm is not None:
-        gone = all(lesion.diameter_mm == 0 for lesion in targets)
-        target, clause = recist.target_response(base_mm, earlier_mm, sum_mm, gone=gone)
+    if targets and sums[0] is not None:
+        earlier = [value for value in sums[1:] if value is not None]
+        sizes = [lesion.diameter_mm for lesion in targets]
+        target, clause = recist.target_response(sums[0], earlier, sizes)
         clauses.append(clause)
-    others = [lesion for lesion in lesions if lesion.role == "non-target"]
     non_target, why = _non_target(others, alone=not targets)
     clauses += why
-    new = [lesion for lesion in lesions if lesion.role == "new"]
-    confirmed = [lesion for lesion in new if _confirmed(reading, lesion)]
-    if new and not confirmed:
-        names = ", ".join(f"{lesion.label} ({lesion.diameter_mm or 0:.1f} mm)" for lesion in new)
+    waiting = [lesion for lesion in new if lesion.asked]
+    if waiting:
+        names = ", ".join(
+            f"{lesion.label} ({lesion.diameter_mm or 0:.1f} mm)" for lesion in waiting
+        )
         clauses.append(f"4.3.5: new lesion suspected, to be confirmed: {names}")
-    if target == "none" and non_target == "none" and not confirmed:
-        words = "no lesion to compare with was there at baseline"
-        return NO_COMPARISON, [*clauses, words], bool(new)
-    response, clause = recist.overall(target, non_target, new=bool(confirmed))
-    return response, [*clauses, clause], bool(new) and not confirmed
-
-
-def _confirmed(reading: Reading, lesion: Lesion) -> bool:
-    followed = next(f for f in reading.line.followed if f.id == lesion.id)
-    first = reading.line.visits[followed.found].uid
-    return reading.verdict("new-lesion", first, lesion.id) == "signed-off"
+    if target == "none" and non_target == "none" and not sheet.confirmed:
+        return NO_COMPARISON, [*clauses, "no lesion to compare with was there at baseline"]
+    response, clause = recist.overall(target, non_target, new=bool(sheet.confirmed))
+    return response, [*clauses, clause]
 
 
 def _non_target(others: Sequence[Lesion], *, alone: bool) -> tuple[recist.NonTarget, list[str]]:
     """Judge what is too small, or one too many, to be a target. alone : there is no target."""
     if not others:
         return "none", []
-    for lesion in others if alone else ():
-        nadir, now = lesion.nadir_mm, lesion.diameter_mm
-        if nadir is not None and now is not None and recist.grew_unequivocally(nadir, now):
-            grew = f"{lesion.label} grew from {nadir:.1f} to {now:.1f} mm"
-            return "PD", [f"4.3.4: {grew}, and nothing was measurable at baseline"]
+    grown = [lesion for lesion in others if _grew(lesion)]
+    said = [f"{i.label} grew from {i.nadir_mm:.1f} to {i.diameter_mm:.1f} mm" for i in grown]
+    if grown and alone:
+        return "PD", [f"4.3.4: {'; '.join(said)}, and nothing was measurable at baseline"]
+    words = [f"4.3.4: {'; '.join(said)}: whether that is progression is a clinician's to say"]
     if all(lesion.diameter_mm == 0 for lesion in others):
         return "CR", ["4.3.3: all non-target lesions are gone"]
     if all(lesion.diameter_mm is None for lesion in others):
         return "NE", ["4.3.3: no non-target lesion was evaluated"]
-    return "non-CR/non-PD", []
+    return "non-CR/non-PD", words if grown else []
 
 
-def _trend(
-    lesions: Sequence[Lesion], known: Sequence[float], sum_mm: float | None, targets: int
-) -> Trend:
-    """Compare with the study before: the sum of the targets, else the lesion that changed most."""
+def _grew(lesion: Lesion) -> bool:
+    nadir, now = lesion.nadir_mm, lesion.diameter_mm
+    return nadir is not None and now is not None and recist.grew_unequivocally(nadir, now)
+
+
+def _trend(sheet: _Sheet, known: Sequence[float], sum_mm: float | None) -> Trend:
+    """Compare with the study before: the sum of the targets; any lesion that grew as PD does."""
+    targets, others = sheet.of("target"), sheet.of("non-target")
+    if any(_grew(lesion) for lesion in [*others, *sheet.of("new")]):
+        return "growing"
     if targets and sum_mm is not None and known:
-        return growth.trend(known[-1], sum_mm, count=targets)
+        return growth.trend(known[-1], sum_mm, count=len(targets))
     changes = [
         growth.trend(lesion.nadir_mm, lesion.diameter_mm)
-        for lesion in lesions
-        if lesion.role == "non-target" and lesion.nadir_mm and lesion.diameter_mm
+        for lesion in [*targets, *others]
+        if lesion.nadir_mm and lesion.diameter_mm
     ]
     worst: tuple[Trend, ...] = ("growing", "stable", "shrinking")
     return next((trend for trend in worst if trend in changes), "unknown")
@@ -284,10 +335,9 @@ def percent(then_mm: float | None, now_mm: float | None) -> float | None:
     return round((now_mm / then_mm - 1) * 100, 1)
 
 
-def _sum(targets: Sequence[Lesion]) -> float | None:
-    sizes = [lesion.diameter_mm for lesion in targets]
-    known = [size for size in sizes if size is not None]
-    return round(sum(known), 2) if targets and len(known) == len(sizes) else None
+def _sum(sizes_mm: Sequence[float | None]) -> float | None:
+    known = [size for size in sizes_mm if size is not None]
+    return round(sum(known), 2) if sizes_mm and len(known) == len(sizes_mm) else None
 
 
 def _days(before: Visit, now: Visit) -> float:

@@ -19,8 +19,13 @@ from wire.records import SignOff
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 
-Verdict = Callable[[Literal["new-lesion", "lesion-gone"], str, UUID], SignOff]
+Claim = Literal["new-lesion", "lesion-gone"]
+
+Verdict = Callable[[Claim, str, UUID], SignOff]
 """(claim, SeriesInstanceUID, lesion id) -> what a clinician said of it."""
+
+Name = tuple[str, UUID]
+"""A lesion as one series names it: (SeriesInstanceUID, lesion id)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Followed:
     """A lesion that is followed.
 
     found : number of the visit in which it was first confirmed.
+    names : how the series of that study name it: a question may have been asked of any of them.
     places : visit -> where it was.
     sizes_mm : visit -> longest diameter; visits that do not show it are absent.
     """
@@ -54,6 +60,7 @@ class Followed:
     id: UUID
     label: str
     found: int
+    names: frozenset[Name]
     places: dict[int, Point] = field(default_factory=dict)
     sizes_mm: dict[int, float] = field(default_factory=dict)
 
@@ -62,20 +69,34 @@ class Followed:
 class Timeline:
     """The visits of one modality, one a study, and the lesions followed through them.
 
-    shown : (visit, lesion id) -> what that visit shows of it.
+    therapies : when they started, in order.
     """
 
     visits: list[Visit]
-    baseline: int
+    therapies: tuple[datetime, ...]
     followed: list[Followed] = field(default_factory=list)
-    shown: dict[tuple[int, UUID], Seen] = field(default_factory=dict)
+
+    def baseline(self, number: int) -> int:
+        """Return the visit with which visit `number` is compared: itself if it is a baseline.
+
+        The last one up to the start of the therapy under which the patient was then, else the
+        first. A therapy that starts later does not change what was said before.
+        """
+        when = self.visits[number].order[0]
+        starts = [start for start in self.therapies if start <= when]
+        if not starts:
+            return 0
+        before = [n for n in range(number) if self.visits[n].order[0] <= starts[-1]]
+        return before[-1] if before else 0
 
 
-def visit_of(uid: str, state: SeriesState, confirmation: Confirmation) -> Visit:
-    """Return a series with its slices put together."""
+def visit_of(
+    uid: str, state: SeriesState, pitch_mm: float | None, confirmation: Confirmation
+) -> Visit:
+    """Return a series with its slices put together; see `stream.lesions.merge`."""
     lesions = state.sealed
     if lesions is None:
-        lesions = merge(state.slices, pitch_mm=state.pitch_mm, confirmation=confirmation)
+        lesions = merge(state.slices, pitch_mm=pitch_mm, confirmation=confirmation)
     return Visit(uid, state, lesions, tracking.lungs_of(state.slices.values()))
 
 
@@ -84,14 +105,13 @@ def measured(visit: Visit) -> bool:
     return _weight(visit)[0] > 0 or visit.state.sealed is not None
 
 
-def studies(visits: Iterable[Visit]) -> list[Visit]:
-    """Return one visit a study, in order of time: that with most scored slices."""
-    best: dict[str, Visit] = {}
+def studies(visits: Iterable[Visit]) -> list[tuple[Visit, ...]]:
+    """Return the series of each study, that with most scored slices first, in order of time."""
+    found: dict[str, list[Visit]] = {}
     for visit in visits:
-        known = best.get(study_of(visit))
-        if known is None or _weight(visit) > _weight(known):
-            best[study_of(visit)] = visit
-    return sorted(best.values(), key=lambda visit: visit.order)
+        found.setdefault(study_of(visit), []).append(visit)
+    ranked = [tuple(sorted(study, key=_weight, reverse=True)) for study in found.values()]
+    return sorted(ranked, key=lambda study: study[0].order)
 
 
 def study_of(visit: Visit) -> str:
@@ -99,35 +119,47 @@ def study_of(visit: Visit) -> str:
     return visit.state.study_instance_uid or visit.uid
 
 
-def follow(patient_id: str, visits: Sequence[Visit], *, therapy_start: datetime | None) -> Timeline:
+def follow(
+    patient_id: str, found: Sequence[tuple[Visit, ...]], therapies: tuple[datetime, ...]
+) -> Timeline:
     """Follow lesions from visit to visit.
 
     Parameters
     ----------
-    visits : one a study, in order of time.
-    therapy_start : the last visit up to then is the baseline; None: the first visit is.
+    found : the series of each study, see `studies`.
+    therapies : when they started, in order.
     """
-    line = Timeline(list(visits), _baseline(visits, therapy_start))
-    for number, visit in enumerate(visits):
-        found = find_again(line, number, visit)
+    line = Timeline([study[0] for study in found], therapies)
+    for number, (visit, *others) in enumerate(found):
+        known = find_again(line, number, visit)
         for lesion in line.followed:
-            if lesion.id in found:
-                _record(line, lesion, number, visit.lesions[found[lesion.id]])
-        taken = set(found.values())
-        fresh = [
-            seen
-            for index, seen in enumerate(visit.lesions)
-            if seen.confirmed and index not in taken
-        ]
-        for rank, seen in enumerate(fresh, start=1):
-            lesion = Followed(
-                uuid5(NAMESPACE_OID, f"{patient_id}|lesion|{visit.uid}|{rank}"),
-                f"L{len(line.followed) + 1}",
-                number,
-            )
-            line.followed.append(lesion)
-            _record(line, lesion, number, seen)
+            if lesion.id in known:
+                _record(lesion, number, visit.lesions[known[lesion.id]])
+        taken = set(known.values())
+        for index, seen in enumerate(visit.lesions):
+            if seen.confirmed and index not in taken:
+                name = (visit.uid, lesion_id(patient_id, visit.uid, seen))
+                names = {name, *_also(patient_id, visit, others, seen)}
+                label = f"L{len(line.followed) + 1}"
+                line.followed.append(Followed(name[1], label, number, frozenset(names)))
+                _record(line.followed[-1], number, seen)
     return line
+
+
+def lesion_id(patient_id: str, uid: str, seen: Seen) -> UUID:
+    """Return the id of a lesion by its most probable mark: slices of others do not change it."""
+    finding = seen.findings[0] if seen.findings else ""
+    return uuid5(NAMESPACE_OID, f"{patient_id}|lesion|{uid}|{finding}|{seen.peak}")
+
+
+def _also(patient_id: str, visit: Visit, others: Sequence[Visit], seen: Seen) -> Iterable[Name]:
+    """Yield how the other series of a study name a lesion."""
+    one = UUID(int=0)
+    for other in others:
+        moved = tracking.shift(visit.lungs, other.lungs)
+        index = tracking.match({one: tracking.plus(seen.centre, moved)}, other.lesions).get(one)
+        if index is not None:
+            yield other.uid, lesion_id(patient_id, other.uid, other.lesions[index])
 
 
 def find_again(line: Timeline, number: int, visit: Visit) -> Mapping[UUID, int]:
@@ -148,17 +180,9 @@ def find_again(line: Timeline, number: int, visit: Visit) -> Mapping[UUID, int]:
     return tracking.match(expected, visit.lesions)
 
 
-def _record(line: Timeline, lesion: Followed, number: int, seen: Seen) -> None:
+def _record(lesion: Followed, number: int, seen: Seen) -> None:
     lesion.places[number] = seen.centre
     lesion.sizes_mm[number] = seen.diameter_mm
-    line.shown[number, lesion.id] = seen
-
-
-def _baseline(visits: Sequence[Visit], therapy_start: datetime | None) -> int:
-    if therapy_start is None:
-        return 0
-    before = [n for n, visit in enumerate(visits) if visit.order[0] <= therapy_start]
-    return before[-1] if before else 0
 
 
 def _weight(visit: Visit) -> tuple[int, str]:

@@ -54,7 +54,7 @@ def shift(before: Sequence[Lung], now: Sequence[Lung]) -> Point:
     Along the body by the profile of the lungs' area, across it by their middle. (0, 0, 0) where
     either study does not say where its lungs are.
     """
-    if not before or not now:
+    if not before or not now or before == now:
         return Point(0.0, 0.0, 0.0)
     z = _along(before, now)
     pairs = [(a, min(now, key=lambda b: abs(b.z_mm - a.z_mm - z))) for a in before]

@@ -35,6 +35,9 @@ class Lesion(Record):
         "rejected by a clinician; found: in a series that still comes in; unconfirmed: too few "
         "slices show it at the alarm point, not followed"
     )
+    asked: Literal["new-lesion", "lesion-gone"] | None = Field(
+        None, description="what a clinician is asked of it, and has not answered yet"
+    )
     seen: bool
     x_mm: Finite | None
     y_mm: Finite | None

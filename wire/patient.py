@@ -91,7 +91,8 @@ class Seen(Record):
 
     Attributes
     ----------
-    centre : (x, y, z) in the patient's coordinates (LPS), mm.
+    centre, peak : (x, y, z) in the patient's coordinates (LPS), mm: of all its marks, and of the
+        most probable.
     diameter_mm : longest on any axial slice.
     extent_mm : from its first slice to its last, one slice's pitch included.
     probability : of its most probable mark.
@@ -101,6 +102,7 @@ class Seen(Record):
     """
 
     centre: Point
+    peak: Point
     diameter_mm: Finite
     extent_mm: Finite
     probability: Probability
@@ -119,13 +121,14 @@ class SeriesState(Record):
     pitch_mm: Finite | None = None
     first_time: Moment | None = Field(None, description="event time of the first slice")
     received_first: Moment | None = Field(None, description="when its first frame was received")
-    received_last: Moment | None = Field(None, description="when its newest frame was received")
+    received_last: Moment | None = Field(
+        None, description="when its newest frame was received, or its newest finding came, if later"
+    )
     slices: dict[UUID, Slice] = Field(
         description="by finding id; states that lack them are of another form, and are not read"
     )
     left_out: int = Field(0, description="findings beyond what a series may hold")
-    quiet_at: int = Field(0, description="findings it had when it closed by quiet time")
-    closings: int = Field(0, description="how often it closed by quiet time")
+    closed_at: int = Field(0, description="frames it had when it was first final; 0 before that")
     sealed: tuple[Seen, ...] | None = Field(
         None, description="its lesions, where retention has let go of the slices"
     )
@@ -164,6 +167,7 @@ class RecommendationState(Record):
     """A recommendation that was said."""
 
     series_instance_uid: str = Field(alias="SeriesInstanceUID")
+    about: str = Field(description="the series, or what of it: a lesion, a window of time")
     rule: str
     action: Adjustment
     text: str

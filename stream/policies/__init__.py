@@ -6,6 +6,16 @@ the version contains the data.
 """
 
 from stream.policies.choice import POLICIES, PolicyError, choose
-from stream.policies.protocol import RAISED, Answer, Case, Policy, order_of
+from stream.policies.protocol import RAISED, Answer, Case, Policy, order_of, question_about
 
-__all__ = ["POLICIES", "RAISED", "Answer", "Case", "Policy", "PolicyError", "choose", "order_of"]
+__all__ = [
+    "POLICIES",
+    "RAISED",
+    "Answer",
+    "Case",
+    "Policy",
+    "PolicyError",
+    "choose",
+    "order_of",
+    "question_about",
+]

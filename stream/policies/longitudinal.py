@@ -14,8 +14,8 @@ from typing import ClassVar, Final
 from pydantic import NonNegativeFloat
 
 from stream.assess import alarming, complete
-from stream.policies.protocol import Answer, Case, PolicyData, order_of
-from wire.assessment import NO_COMPARISON, Assessment, Response, Trend
+from stream.policies.protocol import Answer, Case, PolicyData, order_of, question_about
+from wire.assessment import NO_COMPARISON, Assessment, Lesion, Response, Trend
 from wire.patient import SeriesState
 from wire.records import Adjustment, Limits, Priority
 
@@ -30,8 +30,8 @@ SCREEN: Final = 0.5
 class Rule:
     """One row: what is said of a final series that fits; None or empty fits all.
 
-    new : whether a new lesion is suspected; gone : whether one may be gone; found : whether lesions
-    large enough to judge are there.
+    asked : whether a clinician is asked of a lesion; found : whether lesions large enough to judge
+    are there.
     """
 
     name: str
@@ -40,8 +40,7 @@ class Rule:
     alarm: Priority | None
     response: tuple[Response, ...] = ()
     trend: tuple[Trend, ...] = ()
-    new: bool | None = None
-    gone: bool | None = None
+    asked: bool | None = None
     found: bool | None = None
 
 
@@ -54,21 +53,17 @@ LESION_FOUND = Rule(
     found=True,
 )
 NOTHING_FOUND = Rule("nothing-found", "none", "no lesion found that is large enough to judge", None)
-SUSPICIOUS = Rule("suspicious-frames", "none", "suspicious frames: have the series read", "low")
-LIMIT = Rule("limit-exceeded", "none", "the limit set for this patient is reached", "medium")
-
 RULES = (
     Rule("progressive-disease", "intensify", "intensify treatment", "medium", ("PD",)),
-    Rule("new-lesion", "none", "confirm or reject the new lesion", "low", new=True),
-    Rule("lesion-gone", "none", "confirm or reject that the lesion is gone", None, gone=True),
     Rule(
         "growing-lesion",
         "none",
         "lesion grows, not yet progression: review the treatment early",
         "low",
-        ("SD", "PR", "non-CR/non-PD"),
+        ("SD", "PR", "NE", "non-CR/non-PD", NO_COMPARISON),
         ("growing",),
     ),
+    Rule("held-back", "none", "answer the questions about its lesions first", None, asked=True),
     Rule("response", "maintain-or-reduce", "maintain or reduce treatment", None, ("CR", "PR")),
     Rule(
         "stable-disease",
@@ -79,11 +74,23 @@ RULES = (
     ),
     LESION_FOUND,
     Rule(
-        "not-evaluable", "none", "response cannot be evaluated: have the series read", None, ("NE",)
+        "not-evaluable",
+        "none",
+        "response cannot be evaluated: have the series read",
+        None,
+        ("NE",),
     ),
     NOTHING_FOUND,
 )
 """For a final series; the first row that fits counts, and the last fits all."""
+
+SUSPICIOUS = Rule("suspicious-frames", "none", "suspicious frames: have the series read", "low")
+LIMIT = Rule("limit-exceeded", "none", "the limit set for this patient is reached", "medium")
+QUESTIONS = {
+    "new-lesion": Rule("new-lesion", "none", "confirm or reject the new lesion", "low"),
+    "lesion-gone": Rule("lesion-gone", "none", "confirm or reject that the lesion is gone", None),
+}
+"""One for each lesion of which a clinician has to say something, beside the series' answer."""
 
 
 class LongitudinalData(PolicyData):
@@ -104,6 +111,7 @@ class Longitudinal:
     NAME: ClassVar[str] = "longitudinal"
     RULES: ClassVar[tuple[str, ...]] = (
         *(rule.name for rule in RULES),
+        *QUESTIONS,
         SUSPICIOUS.name,
         LIMIT.name,
     )
@@ -118,25 +126,25 @@ class Longitudinal:
     def decide(self, case: Case) -> tuple[Answer, ...]:
         """Return one answer for each final series, and what is seen in those that come in."""
         ordered = sorted(case.series, key=lambda item: order_of(*item))
-        standing_uids = _standing(ordered)
         scored = {_study(uid, state) for uid, state in ordered if _scored(state)}
+        standing = _standing(ordered)
         answers: list[Answer] = []
         known = suspicious = False
         for uid, state in ordered:
             if not _scored(state) and _study(uid, state) in scored:
                 continue  # a localizer, or what else a study holds that nobody measures on
-            standing = uid in standing_uids
-            before = suspicious
+            before, stands = suspicious, uid in standing
             suspicious = self._suspicious(state, before=before)
-            if suspicious:
-                alarm = None if before else SUSPICIOUS.alarm
-                answers.append(self._answer(SUSPICIOUS, alarm, uid, state, standing=standing))
+            rules = [(SUSPICIOUS, None if before else SUSPICIOUS.alarm)] if suspicious else []
             rule = self._of_lesions(state, case.limits, known=known)
             if rule is not None and not (suspicious and rule is NOTHING_FOUND):
-                answers.append(self._answer(rule, rule.alarm, uid, state, standing=standing))
-            known = known or _final_with_lesions(state)
+                rules.append((rule, rule.alarm))
             if state.assessment is not None and _exceeds(state.assessment, case.limits):
-                answers.append(self._answer(LIMIT, LIMIT.alarm, uid, state, standing=standing))
+                rules.append((LIMIT, LIMIT.alarm))
+            for rule, alarm in rules:
+                answers.append(self._answer(rule, alarm, uid, state, standing=stands))
+            answers += self._questions(uid, state, standing=stands)
+            known = known or _final_with_lesions(state)
         return tuple(self._cooled(answers))
 
     def _of_lesions(self, state: SeriesState, limits: Limits, *, known: bool) -> Rule | None:
@@ -150,6 +158,24 @@ class Longitudinal:
         least = self.data.least_diameter_mm if least is None else least
         large = any((lesion.diameter_mm or 0) >= least for lesion in sheet.lesions)
         return LESION_FOUND if large and not known else None
+
+    def _questions(self, uid: str, state: SeriesState, *, standing: bool) -> Iterator[Answer]:
+        """Yield a question for each lesion of a final series that needs one."""
+        sheet = state.assessment
+        if sheet is None or sheet.stage != "final":
+            return
+        for lesion in sheet.lesions:
+            if lesion.asked is not None:
+                rule = QUESTIONS[lesion.asked]
+                answer = self._answer(rule, rule.alarm, uid, state, standing=standing)
+                yield replace(
+                    answer,
+                    about=question_about(uid, lesion.id),
+                    text=f"{rule.text} {lesion.label}",
+                    rationale=_of_lesion(lesion),
+                    evidence=(sheet.id, *lesion.findings),
+                    lesion_probability=lesion.probability,
+                )
 
     def _suspicious(self, state: SeriesState, *, before: bool) -> bool:
         """Tell whether a patient is suspicious by frames alone: with hysteresis."""
@@ -198,12 +224,10 @@ class Longitudinal:
 
 
 def _fits(rule: Rule, sheet: Assessment) -> bool:
-    new = any(lesion.role == "new" for lesion in sheet.lesions) and sheet.suspected
     return (
         (not rule.response or sheet.response in rule.response)
         and (not rule.trend or sheet.trend in rule.trend)
-        and rule.new in (None, new)
-        and rule.gone in (None, sheet.suspected and not new)
+        and rule.asked in (None, sheet.suspected)
         and rule.found in (None, _judged(sheet))
     )
 
@@ -222,16 +246,21 @@ def _exceeds(sheet: Assessment, limits: Limits) -> bool:
 
 
 def _standing(ordered: Sequence[tuple[str, SeriesState]]) -> set[str]:
-    """Return the series whose answers stand: those of the newest final study, and what is newer."""
-    final = [index for index, (_, state) in enumerate(ordered) if complete(state)]
-    if not final:
-        return {uid for uid, _ in ordered}
-    newest = _study(*ordered[final[-1]])
-    return {
-        uid
-        for index, (uid, state) in enumerate(ordered)
-        if index > final[-1] or _study(uid, state) == newest
-    }
+    """Return the series whose answers stand: of each modality those of the newest final study.
+
+    And what is newer. Series without a scored slice make nothing old.
+    """
+    found: set[str] = set()
+    for modality in {state.modality for _, state in ordered}:
+        mine = [item for item in ordered if item[1].modality == modality]
+        final = [n for n, (_, state) in enumerate(mine) if complete(state) and _scored(state)]
+        newest = _study(*mine[final[-1]]) if final else None
+        found |= {
+            uid
+            for n, (uid, state) in enumerate(mine)
+            if not final or n > final[-1] or _study(uid, state) == newest
+        }
+    return found
 
 
 def _study(uid: str, state: SeriesState) -> str:
@@ -242,6 +271,18 @@ def _scored(state: SeriesState) -> bool:
     if state.sealed is not None:
         return True
     return any(seen.probability is not None for seen in state.slices.values())
+
+
+def _of_lesion(lesion: Lesion) -> str:
+    """Say in words what is known of a lesion."""
+    if not lesion.seen:
+        before = lesion.nadir_mm or lesion.baseline_mm
+        size = f", {before:.1f} mm at its least before," if before else ""
+        return f"{lesion.label}{size} is not seen: gone or missed"
+    return (
+        f"{lesion.label}: {lesion.diameter_mm or 0:.1f} mm in {lesion.slices} slices, "
+        f"{lesion.alarming_slices} at the alarm point, probability {lesion.probability or 0:.2f}"
+    )
 
 
 def _rationale(rule: Rule, state: SeriesState) -> str:

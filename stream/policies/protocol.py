@@ -64,7 +64,7 @@ class PolicyData(BaseModel):
     priorities : rule -> priority of its alarm, "none" for no alarm.
     escalate_low_after_min : an alarm of low priority that nobody attends to becomes medium then;
         null for never. Higher ones are not raised by time.
-    silence_s : how long a silence lasts that does not say.
+    silence_s, longest_silence_s : how long a silence lasts that does not say, and any may last.
     quiet_s, quiet_counted_s : a series is final when nothing came for so long: one of which the
         device said no count, and one that still lacks slices.
     """
@@ -74,6 +74,7 @@ class PolicyData(BaseModel):
     priorities: dict[str, Priority | str] = Field(default_factory=dict)
     escalate_low_after_min: NonNegativeFloat | None = 240.0
     silence_s: NonNegativeFloat = 120.0
+    longest_silence_s: NonNegativeFloat = 1800.0
     quiet_s: NonNegativeFloat = 30.0
     quiet_counted_s: NonNegativeFloat = 300.0
     confirm_slices: PositiveInt = 2
@@ -124,6 +125,11 @@ class Policy(Protocol):
 
     def decide(self, case: Case) -> tuple[Answer, ...]:
         """Return all that is to be said of a patient. Pure; the order of series does not matter."""
+
+
+def question_about(series_instance_uid: str, lesion: UUID) -> str:
+    """Return what a question about one lesion of a series is about."""
+    return f"{series_instance_uid}|{lesion}"
 
 
 def order_of(uid: str, state: SeriesState) -> tuple[bool, datetime, str]:

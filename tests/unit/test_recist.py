@@ -22,15 +22,20 @@ from stream import growth, recist
         (50.0, [20.0], 25.0, "PD"),  # over the nadir, still half of the baseline
         (50.0, [20.0], 24.9, "PR"),
         (50.0, [0.0], 4.0, "PD"),  # back after it was gone
-        (50.0, [], None, "NE"),
     ],
 )
 def test_the_sum_of_targets(baseline, earlier, now, answer):
-    assert recist.target_response(baseline, earlier, now, gone=False)[0] == answer
+    assert recist.target_response(baseline, earlier, [now])[0] == answer
+
+
+def test_a_target_that_was_not_evaluated_hides_no_progression():
+    assert recist.target_response(24.0, [], [12.0, None])[0] == "NE"
+    assert recist.target_response(24.0, [], [5.0, None])[0] == "NE"
+    assert recist.target_response(24.0, [], [40.0, None])[0] == "PD"
 
 
 def test_gone_is_a_complete_response():
-    answer, clause = recist.target_response(50.0, [20.0], 0.0, gone=True)
+    answer, clause = recist.target_response(50.0, [20.0], [0.0, 0.0])
     assert answer == "CR"
     assert clause.startswith("4.3.1")
 
@@ -107,10 +112,7 @@ def _categories(readings: list[tuple[int, float]]) -> list[tuple[int, str]]:
     for n in range(base + 1, len(sizes)):
         target: recist.Target = "none"
         if recist.choose_targets([sizes[base]]):
-            gone = sizes[n] == 0
-            target, _ = recist.target_response(
-                sizes[base], sizes[base + 1 : n], sizes[n], gone=gone
-            )
+            target, _ = recist.target_response(sizes[base], sizes[base + 1 : n], [sizes[n]])
         answers.append((n, recist.overall(target, "none", new=False)[0]))
     return answers
 

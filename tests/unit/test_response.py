@@ -4,10 +4,12 @@ from datetime import timedelta
 
 import pytest
 from support.folding import LONGITUDINAL, final, kinds, told
-from support.records import START, act, series
+from support.records import START, act, candidate, series
 
-from stream.fold import fold_tick
+from stream.fold import due, fold_finding, fold_tick
+from stream.policies import choose
 from wire.errors import Reason
+from wire.patient import Patient
 from wire.records import Alert, Limits, Recommendation, Therapy
 
 A, B, C = (60.0, -20.0, 30.0), (-55.0, 10.0, 35.0), (40.0, 40.0, 25.0)
@@ -27,6 +29,16 @@ def visits(*sizes, moved=(5.0, -4.0, 2.0), **more):
 
 def rules(said):
     return [words.rule for words in kinds(said, Recommendation) if words.phase == "start"]
+
+
+def question(said):
+    """Return the one question that was asked."""
+    (asked,) = [
+        w
+        for w in kinds(said, Recommendation)
+        if w.phase == "start" and w.rule in ("new-lesion", "lesion-gone")
+    ]
+    return asked
 
 
 def alarms(said):
@@ -82,11 +94,11 @@ def test_a_new_lesion_is_suspected_and_progression_once_signed_off():
     sheet = final(patient, 2)
     assert (sheet.response, sheet.suspected) == ("SD", True)
     assert any("4.3.5" in clause for clause in sheet.clauses)
-    assert rules(said) == ["new-lesion"]
+    assert rules(said) == ["held-back", "new-lesion"]
     assert ("new-lesion", "low", "start") in alarms(said)
-    (question,) = [w for w in kinds(said, Recommendation) if w.phase == "start"]
+    asked = question(said)
 
-    signed, said = told([act("sign-off", question.id)], patient)
+    signed, said = told([act("sign-off", asked.id)], patient)
     assert final(signed, 2).response == "PD"
     assert rules(said) == ["progressive-disease"]
     assert [w.sign_off for w in kinds(said, Recommendation) if w.phase == "update"] == [
@@ -95,22 +107,22 @@ def test_a_new_lesion_is_suspected_and_progression_once_signed_off():
     assert ("progressive-disease", "medium", "start") in alarms(said)
     assert ("new-lesion", "low", "end") in alarms(said)
 
-    rejected, said = told([act("reject", question.id, reason="a vessel")], patient)
+    rejected, said = told([act("reject", asked.id, reason="a vessel")], patient)
     assert final(rejected, 2).response == "SD"
     assert not final(rejected, 2).suspected
     assert rules(said) == ["stable-disease"]
-    assert rejected.recommendations[question.id].sign_off == "rejected"
-    assert rejected.decisions[question.id].reason == "a vessel"
+    assert rejected.recommendations[asked.id].sign_off == "rejected"
+    assert rejected.decisions[asked.id].reason == "a vessel"
 
 
 def test_a_sign_off_may_come_before_what_it_answers():
     before, _ = visits(12.0)
     events = series({"a": (A, 12.0), "b": (B, 11.0)}, study=2)
     patient, said = told(events, before, first_offset=50_000)
-    (question,) = [w for w in kinds(said, Recommendation) if w.phase == "start"]
-    early, _ = told([act("sign-off", question.id)], before)
+    asked = question(said)
+    early, _ = told([act("sign-off", asked.id)], before)
     early, _ = told(events, early, first_offset=50_000)
-    late, _ = told([act("sign-off", question.id)], patient)
+    late, _ = told([act("sign-off", asked.id)], patient)
     assert final(early, 2) == final(late, 2)
     assert final(early, 2).response == "PD"
 
@@ -119,12 +131,12 @@ def test_a_large_lesion_that_is_not_seen_is_asked_for_and_gone_once_signed_off()
     patient, said = visits(14.0, None)
     sheet = final(patient, 2)
     assert (sheet.response, sheet.suspected, sheet.sum_mm) == ("NE", True, None)
-    assert rules(said[1]) == ["lesion-gone"]
-    (question,) = [w for w in kinds(said[1], Recommendation) if w.phase == "start"]
-    signed, said = told([act("sign-off", question.id)], patient)
+    assert rules(said[1]) == ["held-back", "lesion-gone"]
+    asked = question(said[1])
+    signed, said = told([act("sign-off", asked.id)], patient)
     assert final(signed, 2).response == "CR"
     assert rules(said) == ["response"]
-    rejected, said = told([act("reject", question.id, reason="it is there")], patient)
+    rejected, said = told([act("reject", asked.id, reason="it is there")], patient)
     assert final(rejected, 2).response == "NE"
     assert rules(said) == ["not-evaluable"]
 
@@ -191,11 +203,11 @@ def test_studies_that_come_in_any_order_end_the_same():
 
 def test_the_baseline_is_the_last_study_before_the_therapy():
     patient, _ = visits(30.0, 20.0, 25.0)
-    assert final(patient, 3).response == "PD"
+    assert final(patient, 3).baseline_series == "1.1"
     start = START + timedelta(weeks=7)
     therapy = act("therapy", therapy=Therapy(plan="carboplatin", start=start))
     patient, _ = told([therapy], patient)
-    assert final(patient, 2).response == "no comparison yet"
+    assert final(patient, 2).response == "PR", "what was said before the therapy stays"
     assert final(patient, 3).baseline_series == "1.2"
     assert final(patient, 3).response == "PD"
 
@@ -284,3 +296,165 @@ def test_a_lesion_in_a_later_study_is_told_before_the_study_is_complete():
     patient, _ = visits(None)
     patient, said = told(series({"a": (A, 12.0)}, study=2)[:14], patient, first_offset=50_000)
     assert alarms(said) == [("lesion-found", "low", "start")]
+
+
+def test_progression_of_one_target_is_seen_though_another_is_not():
+    patient, _ = visits(12.0, b=(B, 12.0))
+    patient, said = told(series({"a": (A, 40.0)}, study=2), patient, first_offset=50_000)
+    assert final(patient, 2).response == "PD"
+    assert ("progressive-disease", "medium", "start") in alarms(said)
+
+
+def test_a_question_may_be_answered_in_any_study():
+    """In study 2 the new lesion is too small to judge: it is asked for in study 3."""
+    patient, _ = visits(12.0)
+    patient, said = told(
+        series({"a": (A, 12.0), "b": (B, 5.5)}, study=2), patient, first_offset=50_000
+    )
+    assert "new-lesion" not in rules(said)
+    patient, said = told(
+        series({"a": (A, 12.0), "b": (B, 14.0)}, study=3), patient, first_offset=60_000
+    )
+    signed, _ = told([act("sign-off", question(said).id)], patient)
+    assert final(signed, 3).response == "PD"
+
+
+def test_each_new_lesion_is_a_question_of_its_own():
+    patient, _ = visits(12.0)
+    events = series({"a": (A, 12.0), "b": (B, 11.0), "c": (C, 9.0)}, study=2)
+    patient, said = told(events, patient, first_offset=50_000)
+    asked = [w for w in kinds(said, Recommendation) if w.rule == "new-lesion"]
+    assert len(asked) == 2
+    assert [a for a in alarms(said) if a[0] == "new-lesion"] == [("new-lesion", "low", "start")]
+    patient, said = told([act("reject", asked[0].id, reason="a vessel")], patient)
+    assert final(patient, 2).suspected
+    assert kinds(said, Alert) == [], "the other one is still asked for"
+    patient, said = told([act("sign-off", asked[1].id)], patient, first_offset=1)
+    assert final(patient, 2).response == "PD"
+    assert ("new-lesion", "low", "end") in alarms(said)
+
+
+def test_a_rejected_lesion_that_grows_is_asked_for_again():
+    patient, _ = visits(12.0)
+    patient, said = told(
+        series({"a": (A, 12.0), "b": (B, 7.0)}, study=2), patient, first_offset=50_000
+    )
+    patient, _ = told([act("reject", question(said).id, reason="a vessel")], patient)
+    patient, said = told(
+        series({"a": (A, 12.0), "b": (B, 7.5)}, study=3), patient, first_offset=60_000
+    )
+    assert "new-lesion" not in rules(said)
+    patient, said = told(
+        series({"a": (A, 12.0), "b": (B, 30.0)}, study=4), patient, first_offset=70_000
+    )
+    assert "new-lesion" in rules(said)
+    assert "new-lesion" in {cause for cause, _, _ in alarms(said)}
+
+
+def test_a_thinner_series_of_the_same_study_keeps_what_was_signed_off():
+    patient, _ = visits(12.0)
+    thick = series({"a": (A, 12.0), "b": (B, 14.0)}, study=2)
+    patient, said = told(thick, patient, first_offset=50_000)
+    patient, _ = told([act("sign-off", question(said).id)], patient)
+    assert final(patient, 2).response == "PD"
+    more = series({"a": (A, 12.0), "b": (B, 14.0)}, study=2, images=30)
+    thin = [f.model_copy(update={"series_instance_uid": "1.2thin", "id": f.frame_id}) for f in more]
+    patient, _ = told(thin, patient, first_offset=60_000)
+    sheets = [patient.series[uid].assessment for uid in ("1.2", "1.2thin")]
+    assert [sheet.response for sheet in sheets] == ["PD", "PD"]
+    assert not sheets[1].suspected
+
+
+def test_an_image_of_another_modality_makes_no_answer_old():
+    patient, _ = visits(12.0)
+    xray = [
+        f.model_copy(update={"modality": "DX", "series_instance_uid": "7", "id": f.frame_id})
+        for f in localizer(3, images=1)
+    ]
+    events = series({"a": (A, 24.0)}, study=2)
+    patient, said = told([*events[:12], *xray, *events[12:]], patient, first_offset=50_000)
+    assert ("progressive-disease", "medium", "start") in alarms(said)
+    assert {a.state for a in patient.alarms.values() if a.cause == "progressive-disease"} == {
+        "active"
+    }
+
+
+def test_a_wrong_clock_hides_no_alarm():
+    far = series({"a": (A, 12.0)}, study=9, weeks=5000)
+    patient, _ = told(far)
+    patient, said = told(series({"a": (A, 12.0)}, study=1), patient, first_offset=1000)
+    patient, said = told(series({"a": (A, 24.0)}, study=2), patient, first_offset=2000)
+    assert ("progressive-disease", "medium", "start") in alarms(said)
+
+
+def test_thin_slices_with_gaps_between_them_confirm_a_lesion():
+    """1 mm slices every 10 mm: the device says how thin they are, not how far apart."""
+    found = []
+    for number, f in enumerate(series({}, images=12)):
+        z = number * 10.0
+        plane = f.plane.model_copy(update={"location_mm": z, "pitch_mm": 1.0})
+        there = (candidate(0.95, 60.0, 0.0, z, 30.0),) if 4 <= number <= 6 else ()
+        p = 0.95 if there else 0.05
+        found.append(
+            f.model_copy(update={"plane": plane, "lesions": there, "lesion_probability": p})
+        )
+    patient, said = told(found)
+    assert alarms(said) == [("lesion-found", "low", "start")]
+    assert final(patient, 1).missing == 0
+
+
+def test_suspicious_frames_without_any_place_alarm():
+    nowhere = {"instance_number": None, "lesion_probability": 0.95}
+    events = [
+        f.model_copy(update=nowhere | {"plane": f.plane.model_copy(update={"location_mm": None})})
+        for f in series({}, images=4)
+    ]
+    _, said = told(events)
+    assert alarms(said) == [("suspicious-frames", "low", "start")]
+
+
+def test_a_lesion_beyond_the_targets_that_grows_as_progression_does_is_told():
+    patient, _ = visits(20.0, b=(B, 18.0), c=(C, 16.0))
+    events = series({"a": (A, 20.0), "b": (B, 18.0), "c": (C, 40.0)}, study=2)
+    patient, said = told(events, patient, first_offset=50_000)
+    assert final(patient, 2).response == "SD"
+    assert "growing-lesion" in rules(said)
+    assert any("a clinician's to say" in clause for clause in final(patient, 2).clauses)
+
+
+def test_another_version_of_the_policy_keeps_what_was_signed_off():
+    patient, _ = visits(12.0)
+    events = series({"a": (A, 12.0), "b": (B, 14.0)}, study=2)
+    patient, said = told(events, patient, first_offset=50_000)
+    patient, _ = told([act("sign-off", question(said).id)], patient)
+    other = choose("longitudinal", {"silence_s": 60})
+    late = series({}, study=2)[3]
+    twin = late.model_copy(update={"id": late.frame_id, "sop_instance_uid": "1.2.twin"})
+    patient, _ = told([twin], patient, first_offset=60_000, policy=other)
+    assert patient.series["1.2"].assessment.response == "PD"
+
+
+def test_frames_that_waited_long_to_be_scored_close_no_series():
+    events = [
+        f.model_copy(update={"plane": f.plane.model_copy(update={"images": None})})
+        for f in series({"a": (A, 12.0)})
+    ]
+    now = START + timedelta(hours=1)
+    patient = Patient(patient_id="p-1")
+    for offset, event in enumerate(events[:10]):
+        patient, _ = fold_finding(patient, event, offset, LONGITUDINAL, now)
+    assert not due(patient, now + timedelta(seconds=29), LONGITUDINAL)
+    assert due(patient, now + timedelta(seconds=30), LONGITUDINAL)
+
+
+def test_limits_stay_until_they_are_set_anew_and_silences_end():
+    first = act("therapy", number=1, therapy=Therapy(limits=Limits(sum_mm=20.0)))
+    second = act("therapy", number=2, therapy=Therapy(plan="another"))
+    patient, _ = told([first, second])
+    patient, said = told(series({"a": (A, 21.0)}), patient, first_offset=10)
+    assert ("limit-exceeded", "medium", "start") in alarms(said)
+    alarm = next(iter(patient.alarms))
+    patient, said = told(
+        [act("silence", alarm, until=START + timedelta(days=365))], patient, first_offset=5
+    )
+    assert kinds(said, Alert)[0].paused_until == START + timedelta(minutes=30)
