@@ -27,6 +27,7 @@ from lesionstream.policies import alarm_counts
 from producers.scanner.course import Course, Patient, patients
 from producers.scanner.series import Scan, scans
 from stream.fold import fold_finding
+from stream.growth import uncertainty_mm
 from stream.policies import choose
 from stream.replay import Verdict, replay
 from stream.scoring import Message, Scorer
@@ -40,9 +41,8 @@ ENDS = {
     Course.GROWING: ("PD",),
     Course.SHRINKING: ("PR", "CR"),
     Course.STABLE: ("SD",),
-    Course.NONE: ("no comparison yet",),
 }
-"""With what a course must end after three studies."""
+"""With what a course must end after three studies; without a lesion, alarms are what counts."""
 
 LARGE_MM = 6.0
 NEAR_MM, NEAR_SHARE = 2.0, 0.15
@@ -85,7 +85,11 @@ class Followed:
 
     def wrong_ends(self) -> list[Visit]:
         """Return the last visits that do not end as their course must."""
-        return [v for v in self.last() if v.assessment.response not in ENDS[v.course]]
+        return [
+            visit
+            for visit in self.last()
+            if visit.assessment.response not in ENDS.get(visit.course, (visit.assessment.response,))
+        ]
 
     def wrong_sizes(self) -> list[tuple[str, float, float]]:
         """Return the diameters that are wrong by more than they may be."""
@@ -195,6 +199,8 @@ def report(followed: Followed) -> int:
     )
     for kind, true, found in errors:
         out.print(f"  {kind}: {true:.1f} mm, measured {found:.1f}")
+    inside = sum(abs(true - measured) <= uncertainty_mm(measured) for true, measured in seen)
+    out.print(f"{inside} of {len(seen)} within their 95 % interval")
     lesions = {v.truth["SeriesInstanceUID"]: bool(v.truth["lesions"]) for v in followed.visits}
     out.print(alarm_counts(followed.verdicts, lesions))
     false = [

@@ -5,10 +5,14 @@ from typing import Final
 
 from wire.assessment import Trend
 
-ERROR_MM: Final = 1.5
-ERROR_SHARE: Final = 0.1
-"""Half of a diameter's 95 % interval: the larger of the two. Diameters of lesions the engine sees
-lie this near the truth in 95 of 100 simulated lesions (``python -m benchmarks.patients``)."""
+ERROR_MM: Final = 2.5
+ERROR_SHARE: Final = 0.15
+"""Half of a diameter's 95 % interval, the larger of the two: so near the truth lie the lesions of
+simulated patients that the engine sees (``python -m benchmarks.over_time`` says how many)."""
+
+REPEAT_MM: Final = 1.5
+REPEAT_SHARE: Final = 0.1
+"""The same for the change of a lesion: what is wrong with its diameter is wrong in both studies."""
 
 DAY_S = 86_400.0
 
@@ -44,4 +48,4 @@ def volume_mm3(diameter_mm: float) -> float:
 
 def _of_sum(sum_mm: float, count: int) -> float:
     each = sum_mm / max(count, 1)
-    return float(uncertainty_mm(each) * max(count, 1) ** 0.5)
+    return float(max(REPEAT_MM, REPEAT_SHARE * each) * max(count, 1) ** 0.5)
