@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from stream.assess import complete, frames_of
+from stream.assess import complete, frames_of, pitch_of
 from stream.lesions import Confirmation, merge
+from stream.tracking import lungs_of
 from wire.patient import (
     Decision,
     Given,
@@ -37,10 +38,17 @@ MOST_SLICES = 4096
 MOST_SERIES_WHOLE = 12
 """With their slices; of older ones only lesions and assessment are kept."""
 
+MOST_SEALED = 32
+"""Lesions of a series without its slices."""
+
 MOST_SERIES = 128
+MOST_ACTIONS = 2000
+"""Of one kind: acknowledgements, silences, decisions."""
+
 MOST_THERAPIES = 50
 
 T = TypeVar("T")
+G = TypeVar("G", bound=Given)
 
 
 def with_finding(series: SeriesState, finding: Finding, arrived: datetime | None) -> SeriesState:
@@ -64,7 +72,7 @@ def with_finding(series: SeriesState, finding: Finding, arrived: datetime | None
             "study_instance_uid": _pick(min, series.study_instance_uid, finding.study_instance_uid),
             "modality": _pick(min, series.modality, finding.modality),
             "images": _pick(max, series.images, plane.images),
-            "pitch_mm": _pick(max, series.pitch_mm, plane.pitch_mm),
+            "pitch_mm": _pick(min, series.pitch_mm, plane.pitch_mm),
             "first_time": _pick(min, series.first_time, finding.event_time),
             "received_first": _pick(min, series.received_first, finding.received_time),
             "received_last": _pick(max, series.received_last, finding.received_time, arrived),
@@ -206,9 +214,12 @@ def expired(patient: Patient, now: datetime, after: timedelta) -> bool:
 
 
 def _sealed(state: SeriesState, confirmation: Confirmation) -> SeriesState:
-    lesions = merge(state.slices, pitch_mm=state.pitch_mm, confirmation=confirmation)
-    kept = tuple(seen for seen in lesions if seen.confirmed)
-    return state.model_copy(update={"slices": {}, "sealed": kept})
+    lesions = merge(state.slices, pitch_mm=pitch_of(state), confirmation=confirmation)
+    ranked = sorted(lesions, key=lambda seen: (not seen.confirmed, -seen.probability, seen.peak))
+    lungs = lungs_of(state.slices.values())
+    return state.model_copy(
+        update={"slices": {}, "sealed": tuple(ranked[:MOST_SEALED]), "lungs": lungs}
+    )
 
 
 def _with_therapy(patient: Patient, action: Action) -> Patient:
@@ -225,8 +236,12 @@ def _with_therapy(patient: Patient, action: Action) -> Patient:
     return patient.model_copy(update={"therapies": tuple(entries[-MOST_THERAPIES:])})
 
 
-def _put(patient: Patient, name: str, known: dict[UUID, T], about: UUID, what: T) -> Patient:
-    return patient.model_copy(update={name: {**known, about: what}})
+def _put(patient: Patient, name: str, known: dict[UUID, G], about: UUID, what: G) -> Patient:
+    """Keep what was done; of too many the latest."""
+    done = {**known, about: what}
+    if len(done) > MOST_ACTIONS:
+        del done[min(done, key=lambda key: _order(done[key]))]
+    return patient.model_copy(update={name: done})
 
 
 def _order(given: Given) -> tuple[datetime, str]:

@@ -26,6 +26,9 @@ SAME_PLACE_MM = 0.5
 UNKNOWN_PITCH_MM = 5.0
 """Between slices that do not say how far apart they lie: more is not scored (`stream.quality`)."""
 
+CLEAR = 0.5
+"""Each engine's `screen`, by construction."""
+
 EVIDENCE = 8
 """Findings that stand for a lesion, the most probable first."""
 
@@ -133,6 +136,11 @@ def _touch(one: Mark, other: Mark) -> bool:
     return apart <= max(REACH_MM, max(one.diameter_mm, other.diameter_mm) / 2)
 
 
+def _sure(group: list[_At]) -> list[_At]:
+    """Return the marks that measure a lesion: a faint one beside clear ones may be a shadow."""
+    return [at for at in group if at.mark.probability >= CLEAR] or group
+
+
 def _lesion(group: list[_At], pitch: float, needed: Confirmation) -> Seen:
     likeliest = sorted(group, key=lambda at: (-at.mark.probability, at.finding))
     weight = sum(at.mark.probability for at in group)
@@ -144,7 +152,7 @@ def _lesion(group: list[_At], pitch: float, needed: Confirmation) -> Seen:
     return Seen(
         centre=Point(round(x, 2), round(y, 2), round(z, 2)),
         peak=Point(*likeliest[0].mark[1:4]),
-        diameter_mm=max(at.mark.diameter_mm for at in group),
+        diameter_mm=max(at.mark.diameter_mm for at in _sure(group)),
         extent_mm=round(max(places) - min(places) + pitch, 2),
         probability=likeliest[0].mark.probability,
         slices=len(distinct(places)),

@@ -16,6 +16,10 @@ from wire.assessment import NO_COMPARISON, Lesion, Response, Role, Trend
 from wire.patient import Seen
 from wire.records import SignOff
 
+SOON_TOO_SMALL_MM = 8.0
+"""A lesion that was smaller, and is a third smaller now, is too small to measure; a larger one that
+is not seen may have been missed."""
+
 ORDER: tuple[Role, ...] = ("target", "new", "non-target", "minor", "found", "unconfirmed")
 
 
@@ -198,7 +202,7 @@ def _unseen(reading: Reading, followed: Followed) -> _Now:
     size = followed.sizes_mm[last]
     if not _covers(reading, followed, last):
         return _Now(None, None, f"{followed.label} lies outside the slices of this series")
-    if size < recist.MEASURABLE_MM:
+    if size < SOON_TOO_SMALL_MM:
         return _Now(
             None,
             min(size, recist.TOO_SMALL_MM),
@@ -213,11 +217,9 @@ def _unseen(reading: Reading, followed: Followed) -> _Now:
 def _covers(reading: Reading, followed: Followed, last: int) -> bool:
     """Tell whether the place of a lesion lies within the scored slices of a series."""
     state = reading.visit.state
-    at = [
-        seen.location_mm
-        for seen in state.slices.values()
-        if seen.probability is not None and seen.location_mm is not None
-    ]
+    scored = [seen for seen in state.slices.values() if seen.probability is not None]
+    places = [seen.lung.z_mm if seen.lung else seen.location_mm for seen in scored]
+    at = [place for place in places if place is not None]
     if not at:
         return False
     moved = tracking.shift(reading.line.visits[last].lungs, reading.visit.lungs)

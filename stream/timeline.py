@@ -97,7 +97,7 @@ def visit_of(
     lesions = state.sealed
     if lesions is None:
         lesions = merge(state.slices, pitch_mm=pitch_mm, confirmation=confirmation)
-    return Visit(uid, state, lesions, tracking.lungs_of(state.slices.values()))
+    return Visit(uid, state, lesions, state.lungs or tracking.lungs_of(state.slices.values()))
 
 
 def measured(visit: Visit) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from wire.moments import in_utc
+
 SPEC_VERSION = "1.0"
 JSON = "application/json"
 DICOM = "application/dicom"
@@ -85,7 +87,6 @@ def _kind(ce_type: str | None) -> str | None:
 
 def _time(value: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(value or "")
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # no time, or the year 0 in UTC
+        return in_utc(datetime.fromisoformat(value or ""))
+    except ValueError:  # no time, or the year 0 in UTC
         return None

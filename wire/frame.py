@@ -7,7 +7,7 @@ header ``ce_framenumber``, else it is 1.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import numpy as np
@@ -18,6 +18,7 @@ from pydicom.valuerep import DT
 
 from wire import ids, part10
 from wire.errors import FrameError, Reason
+from wire.moments import in_utc
 
 MAX_PAYLOAD_BYTES = part10.MAX_FRAME_BYTES + (1 << 20)
 """What a broker set up by us can hold; a message above it came past our settings."""
@@ -68,10 +69,12 @@ class Attributes:
 
     @property
     def location_mm(self) -> float | None:
-        """Return where the slice lies along its normal, None where the frame does not say."""
-        if self.normal is None or self.image_position_mm is None:
+        """Return where the slice lies along its normal, towards the head where that is known."""
+        normal = self.normal
+        if normal is None or self.image_position_mm is None:
             return None
-        return sum(a * b for a, b in zip(self.normal, self.image_position_mm, strict=True))
+        at = sum(a * b for a, b in zip(normal, self.image_position_mm, strict=True))
+        return -at if normal[2] < 0 else at
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +247,7 @@ def _moment(value: object) -> datetime | None:
         moment = DT(str(value).strip())
         if moment is None:
             return None
-        plain = datetime.fromisoformat(moment.isoformat())
-        return plain.replace(tzinfo=UTC) if plain.tzinfo is None else plain.astimezone(UTC)
+        return in_utc(datetime.fromisoformat(moment.isoformat()))
     except (ValueError, OverflowError):
         return None
 

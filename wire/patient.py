@@ -132,6 +132,7 @@ class SeriesState(Record):
     sealed: tuple[Seen, ...] | None = Field(
         None, description="its lesions, where retention has let go of the slices"
     )
+    lungs: tuple[Lung, ...] = Field((), description="from the feet to the head, where sealed")
     assessment: Assessment | None = None
 
 

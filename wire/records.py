@@ -5,24 +5,20 @@ Schemas and the AsyncAPI document are generated from here (`wire.schemas`). A nu
 known is null; NaN and infinity cannot be made.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from wire.errors import Reason
+from wire.moments import in_utc
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-def _in_utc(moment: datetime) -> datetime:
-    """Return the moment in UTC; one without an offset counts as UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
+Moment = Annotated[datetime, AfterValidator(in_utc)]
 """Always with an offset: moments are compared, and one without cannot be."""
 Milliseconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -212,7 +212,7 @@ class Longitudinal:
         last: dict[str, datetime] = {}
         for answer in answers:
             when = answer.event_time
-            if answer.priority is None or when is None:
+            if answer.priority is None or when is None or not answer.standing:
                 yield answer
                 continue
             since = last.get(answer.rule)

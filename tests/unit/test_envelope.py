@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,3 +73,11 @@ def test_dead_letter_round_trip():
         key=b"p-1",
     )
     assert DeadLetter.of(b"p-1", b"bytes", letter.headers("/x")) == letter
+
+
+@pytest.mark.parametrize(
+    "when", ["0001-01-02T00:00:00Z", "9999-12-31T23:00:00-05:00", "0001-01-01T00:00:00+14:00"]
+)
+def test_times_that_no_device_means_are_none(when):
+    """They would pass here and fail in the finding: a message that nobody could answer."""
+    assert Envelope.of([("ce_time", when.encode())]).time is None

@@ -1,5 +1,6 @@
 """The patient's state depends on the set of findings and actions, and on nothing else."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from support.records import START, acknowledgement, act, candidate, finding, ser
 
 from stream import facts as kept
 from stream.fold import due, fold_finding, fold_tick
+from stream.inbox import Unfoldable, foldable
 from stream.policies import choose
 from wire.assessment import Assessment
 from wire.patient import Patient
@@ -237,3 +239,21 @@ def test_who_has_not_come_for_long_is_expired():
     assert not kept.expired(patient, START + timedelta(days=30), timedelta(days=30))
     assert kept.expired(patient, START + timedelta(days=31), timedelta(days=30))
     assert not kept.expired(Patient(patient_id="p-2"), START, timedelta(days=30))
+
+
+def test_what_people_did_is_bounded(monkeypatch):
+    monkeypatch.setattr(kept, "MOST_ACTIONS", 3)
+    acts = [acknowledgement(finding(0.1, number=n).id, number=n) for n in range(6)]
+    patient, _ = told(acts)
+    assert [given.actor for given in patient.acknowledgements.values()] == [
+        "nurse 3",
+        "nurse 4",
+        "nurse 5",
+    ]
+
+
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59+00:00"])
+def test_moments_that_no_calendar_has_are_refused(when):
+    value = json.loads(acknowledgement(finding(0.1).id).to_json()) | {"event_time": when}
+    with pytest.raises(Unfoldable):
+        foldable("action", json.dumps(value).encode(), partition=0)

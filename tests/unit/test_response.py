@@ -142,7 +142,7 @@ def test_a_large_lesion_that_is_not_seen_is_asked_for_and_gone_once_signed_off()
 
 
 def test_a_small_lesion_that_is_not_seen_is_too_small_to_measure():
-    patient, _ = visits(12.0, 8.0, None)
+    patient, _ = visits(12.0, 7.5, None)
     (lesion,) = final(patient, 3).lesions
     assert (lesion.seen, lesion.diameter_mm) == (False, 5.0)
     assert final(patient, 3).response == "PR"
@@ -458,3 +458,51 @@ def test_limits_stay_until_they_are_set_anew_and_silences_end():
         [act("silence", alarm, until=START + timedelta(days=365))], patient, first_offset=5
     )
     assert kinds(said, Alert)[0].paused_until == START + timedelta(minutes=30)
+
+
+def test_a_lesion_of_eight_millimetres_that_is_not_seen_is_asked_for():
+    patient, said = visits(12.0, 9.9, None)
+    assert final(patient, 3).response == "NE"
+    assert "lesion-gone" in rules(said[2])
+
+
+def test_a_shadow_beside_a_lesion_does_not_measure_it():
+    patient, _ = visits(12.0)
+    events = series({"a": (A, 12.0)}, study=2)
+    wide = candidate(0.15, A[0], A[1], A[2], 30.0)
+    events[12] = events[12].model_copy(update={"lesions": (*events[12].lesions, wide)})
+    patient, _ = told(events, patient, first_offset=50_000)
+    assert final(patient, 2).sum_mm == 12.0
+
+
+def test_one_slice_with_a_strange_spacing_makes_no_neighbours():
+    events = series({})
+    for number in (3, 20):
+        mark = candidate(0.95, 10.0, 10.0, number * 2.5, 9.0)
+        events[number] = events[number].model_copy(
+            update={"lesions": (mark,), "lesion_probability": 0.95}
+        )
+    plane = events[0].plane.model_copy(update={"pitch_mm": 60.0})
+    events[0] = events[0].model_copy(update={"plane": plane})
+    _, said = told(events)
+    assert kinds(said, Alert) == []
+
+
+def test_tables_that_moved_are_known_after_the_slices_are_let_go(monkeypatch):
+    monkeypatch.setattr("stream.facts.MOST_SERIES_WHOLE", 1)
+    patient = None
+    for study in range(1, 5):
+        x = 0.0 if study == 1 else 40.0
+        moved = [
+            f.model_copy(
+                update={
+                    "plane": f.plane.model_copy(
+                        update={"lung_centre_mm": (x, 0.0, f.plane.location_mm)}
+                    )
+                }
+            )
+            for f in series({"a": (A, 12.0)}, study=study, shift=(x, 0.0, 0.0))
+        ]
+        patient, _ = told(moved, patient, first_offset=1000 * study)
+    assert final(patient, 4).response == "SD"
+    assert [lesion.label for lesion in final(patient, 4).lesions] == ["L1"]
