@@ -5,12 +5,12 @@ no more (a newer study, other facts) it is latched until somebody acknowledges i
 somebody has, or has signed off or rejected what it came with. Ids make a repetition the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from stream.assess import complete
 from stream.policies import RAISED, Answer, Policy
+from stream.series import complete
 from wire import ids
 from wire.patient import AlarmState, Patient
 from wire.records import AlarmPhase, AlarmSituation, Alert, Inactivation, Priority
@@ -20,8 +20,9 @@ ESCALATED: Mapping[Priority, Priority] = {"low": "medium"}
 
 
 def alarm_id(patient_id: str, policy: Policy, answer: Answer) -> UUID:
-    """Return the id of the alarm that comes with an answer: one a series and rule."""
-    return said_id(patient_id, policy, answer.rule, "alarm-start", answer.series_instance_uid)
+    """Return the id of the alarm that comes with an answer."""
+    about = answer.alarm_about or answer.series_instance_uid
+    return said_id(patient_id, policy, answer.rule, "alarm-start", about)
 
 
 def said_id(patient_id: str, policy: Policy, rule: str, phase: str, about: str) -> UUID:
@@ -30,20 +31,20 @@ def said_id(patient_id: str, policy: Policy, rule: str, phase: str, about: str) 
 
 
 def reconcile(
-    patient: Patient, policy: Policy, answers: Mapping[UUID, Answer], changed: str | None
+    patient: Patient, policy: Policy, answers: Mapping[UUID, Answer], changed: Collection[str]
 ) -> tuple[Patient, list[Alert]]:
     """Bring the alarms in line with the answers, and say what changed.
 
     Parameters
     ----------
     answers : by alarm id, those that come with an alarm.
-    changed : the series that changed. What was just learnt of it alarms even where a newer study
-        is there: it came late, or a clock is wrong.
+    changed : series that changed. What was just learnt of them alarms even where a newer study is
+        there: they came late, or a clock is wrong.
     """
     alarms = dict(patient.alarms)
     alerts: list[Alert] = []
     for alarm, answer in answers.items():
-        fresh = answer.standing or answer.series_instance_uid == changed
+        fresh = answer.standing or answer.series_instance_uid in changed
         if alarm not in alarms and fresh:
             alarms[alarm] = _started(patient, answer)
             alerts.append(_alert(patient, policy, alarm, alarms[alarm], "start", "start", answer))
@@ -94,6 +95,7 @@ def unattended(alarm: AlarmState, policy: Policy, now: datetime) -> bool:
 def _started(patient: Patient, answer: Answer) -> AlarmState:
     assert answer.priority is not None  # noqa: S101 -- only answers with an alarm come here
     return AlarmState(
+        about=answer.alarm_about or answer.series_instance_uid,
         category=answer.category,
         series_instance_uid=answer.series_instance_uid,
         priority=answer.priority,
@@ -144,7 +146,7 @@ def _decided(patient: Patient, alarm: AlarmState) -> bool:
     came_with = [
         about
         for about, said in patient.recommendations.items()
-        if said.rule == alarm.cause and said.series_instance_uid == alarm.series_instance_uid
+        if said.rule == alarm.cause and alarm.about in (said.about, said.series_instance_uid)
     ]
     series = patient.series.get(alarm.series_instance_uid)
     whole = series is None or complete(series)

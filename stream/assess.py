@@ -12,8 +12,9 @@ from typing import Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from stream import growth
-from stream.lesions import Confirmation, confirmed, gaps, usual_step
+from stream.lesions import Confirmation, confirmed, gaps
 from stream.response import Judged, Reading, judge, percent
+from stream.series import complete, frames_of, pitch_of
 from stream.timeline import Verdict, Visit, follow, measured, studies, visit_of
 from wire.assessment import NO_COMPARISON, Assessment, Lesion
 from wire.errors import Reason
@@ -43,19 +44,6 @@ class Standard:
     def with_least(self, diameter_mm: float) -> "Standard":
         """Return the same, with another least diameter."""
         return replace(self, least_diameter_mm=diameter_mm)
-
-
-def frames_of(state: SeriesState) -> int:
-    """Return how many different frames a series has, whatever their pixels."""
-    return len({seen.place for seen in state.slices.values()})
-
-
-def complete(state: SeriesState) -> bool:
-    """Tell whether a series is final: all its slices are there, or it has been quiet.
-
-    What was final stays so: a late slice makes the next final.
-    """
-    return state.sealed is not None or state.closed_at > 0
 
 
 def assess(
@@ -92,20 +80,9 @@ def assess(
                 read = Reading(line, number, visit, assumed, standard.least_diameter_mm, verdict)
                 judged = judge(read)
                 said[visit.uid] = _final(patient_id, visit, judged, base)
-            assumed |= {(number, lesion.id): lesion.diameter_mm for lesion in judged.lesions}
+            sheet = said[study[0].uid]  # of a sealed series as it was judged with its slices
+            assumed |= {(number, lesion.id): lesion.diameter_mm for lesion in sheet.lesions}
     return said
-
-
-def pitch_of(state: SeriesState) -> float | None:
-    """Return how far apart the slices lie, mm: as the device says, or farther if they do.
-
-    A scan of thin slices with gaps says how thin they are, not how far apart: of a complete series
-    the usual distance is known.
-    """
-    if not complete(state) or state.sealed is not None:
-        return state.pitch_mm
-    places = [seen.location_mm for seen in state.slices.values() if seen.location_mm is not None]
-    return max(state.pitch_mm or 0.0, usual_step(places) or 0.0) or None
 
 
 def so_far(patient_id: str, uid: str, state: SeriesState, standard: Standard) -> Assessment | None:

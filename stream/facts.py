@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from stream.assess import complete, frames_of, pitch_of
 from stream.lesions import Confirmation, merge
+from stream.series import complete, frames_of, pitch_of, scored
 from stream.tracking import lungs_of
 from wire.patient import (
     Decision,
@@ -29,7 +29,7 @@ from wire.records import Action, Finding, LesionCandidate, SignOff
 FAINT = 0.1
 """Candidates below are not kept: a lesion that is followed is looked for down to here."""
 
-MOST_MARKS = 8
+MOST_MARKS = 16
 """Of one slice, the most probable."""
 
 MOST_SLICES = 4096
@@ -180,7 +180,7 @@ def bounded(patient: Patient, confirmation: Confirmation) -> Patient:
     ages = sorted(
         (state.first_time is None, state.first_time or 0, uid)
         for uid, state in patient.series.items()
-        if complete(state)
+        if complete(state) and scored(state)
     )
     if len(ages) <= MOST_SERIES_WHOLE:
         return patient
@@ -188,7 +188,9 @@ def bounded(patient: Patient, confirmation: Confirmation) -> Patient:
     for _, _, uid in ages[: len(ages) - MOST_SERIES_WHOLE]:
         if series[uid].sealed is None:
             series[uid] = _sealed(series[uid], confirmation)
-    for _, _, uid in ages[1 : 1 + max(0, len(series) - MOST_SERIES)]:
+    needed = _needed(patient)
+    old = [uid for _, _, uid in ages if uid not in needed]
+    for uid in old[: max(0, len(series) - MOST_SERIES)]:
         del series[uid]
     if series == patient.series:
         return patient
@@ -207,15 +209,27 @@ def bounded(patient: Patient, confirmation: Confirmation) -> Patient:
     )
 
 
+def _needed(patient: Patient) -> set[str]:
+    """Return the series that must stay: baselines, and what a clinician decided about."""
+    sheets = [s.assessment for s in patient.series.values() if s.assessment is not None]
+    decided = [patient.recommendations.get(about) for about in patient.decisions]
+    return {
+        *(sheet.baseline_series for sheet in sheets if sheet.baseline_series),
+        *(said.series_instance_uid for said in decided if said is not None),
+    }
+
+
 def expired(patient: Patient, now: datetime, after: timedelta) -> bool:
-    """Tell whether nothing came of a patient for so long."""
+    """Tell whether nothing came of a patient for so long, and no alarm is open."""
+    if any(alarm.state != "inactive" for alarm in patient.alarms.values()):
+        return False
     received = [s.received_last for s in patient.series.values() if s.received_last is not None]
     return bool(received) and now - max(received) > after
 
 
 def _sealed(state: SeriesState, confirmation: Confirmation) -> SeriesState:
     lesions = merge(state.slices, pitch_mm=pitch_of(state), confirmation=confirmation)
-    ranked = sorted(lesions, key=lambda seen: (not seen.confirmed, -seen.probability, seen.peak))
+    ranked = sorted(lesions, key=lambda seen: (not seen.confirmed, -seen.probability, seen.centre))
     lungs = lungs_of(state.slices.values())
     return state.model_copy(
         update={"slices": {}, "sealed": tuple(ranked[:MOST_SEALED]), "lungs": lungs}

@@ -8,10 +8,10 @@ closes series that have been quiet, and raises alarms to which nobody attends.
 from datetime import datetime, timedelta
 
 from stream import alarms
-from stream.assess import complete
 from stream.facts import bounded, with_action, with_finding
 from stream.judge import Spoken, judge
 from stream.policies import Policy
+from stream.series import complete
 from wire.patient import Patient, SeriesState
 from wire.records import Action, Finding
 
@@ -44,7 +44,7 @@ def fold_finding(
     if series is before:
         return patient, []
     patient = patient.model_copy(update={"series": {**patient.series, uid: series}})
-    patient, said = judge(patient, policy, uid)
+    patient, said = judge(patient, policy, {uid})
     return bounded(patient, policy.data.standard.confirmation), said
 
 
@@ -65,7 +65,7 @@ def fold_action(
     changed = with_action(patient, action, silence, longest)
     if changed is patient:
         return patient, []
-    return judge(changed, policy, None)
+    return judge(changed, policy, ())
 
 
 def fold_tick(patient: Patient, now: datetime, policy: Policy) -> tuple[Patient, list[Spoken]]:
@@ -80,7 +80,7 @@ def fold_tick(patient: Patient, now: datetime, policy: Policy) -> tuple[Patient,
     changed, raised = alarms.escalate(changed, policy, now)
     if changed is patient:
         return patient, []
-    changed, said = judge(changed, policy, None)
+    changed, said = judge(changed, policy, set(quiet))
     version = changed.version.model_copy(update={"ticks": changed.version.ticks + 1})
     return changed.model_copy(update={"version": version}), [*raised, *said]
 

@@ -5,14 +5,15 @@ was known before. So the order and the repetition of facts leave no trace.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from stream.alarms import alarm_id, reconcile, said_id
-from stream.assess import assess, complete, so_far
+from stream.assess import assess, so_far
 from stream.policies import Answer, Case, Policy, question_about
+from stream.series import complete
 from wire.assessment import Assessment
 from wire.errors import Reason
 from wire.patient import Decision, Patient, RecommendationState, SeriesState
@@ -25,14 +26,17 @@ UNFIT_SLICES, UNFIT_SHARE = 5, 0.1
 """So many slices of a series, and such a part of it, may not be scored before somebody is told."""
 
 
-def judge(patient: Patient, policy: Policy, changed: str | None) -> tuple[Patient, list[Spoken]]:
+def judge(
+    patient: Patient, policy: Policy, changed: Collection[str]
+) -> tuple[Patient, list[Spoken]]:
     """Judge a patient anew.
 
     Parameters
     ----------
-    changed : the one series that changed; None where anything may have.
+    changed : series that have changed; where it is not one, anything may have.
     """
-    patient, assessments = _assessed(patient, policy, changed)
+    one = next(iter(changed)) if len(changed) == 1 else None
+    patient, assessments = _assessed(patient, policy, one)
     case = Case(list(patient.series.items()), limits_of(patient))
     answers = {
         said_id(patient.patient_id, policy, answer.rule, "start", answer.about): answer
@@ -56,19 +60,22 @@ def unfit_series(series: Mapping[str, SeriesState]) -> Iterator[Answer]:
     for uid, state in series.items():
         reasons = [seen.reason for seen in state.slices.values() if seen.reason is not None]
         unfit = sum(reason is not Reason.NO_LUNGS for reason in reasons)
-        whole = state.images or (len(state.slices) if complete(state) else None)
-        if whole is None or unfit < max(UNFIT_SLICES, UNFIT_SHARE * whole):
+        sheet = state.assessment
+        missing = sheet.missing if sheet is not None and complete(state) else 0
+        whole = state.images or (len(state.slices) + missing if complete(state) else None)
+        bad = unfit + missing + state.left_out
+        if whole is None or bad < max(UNFIT_SLICES, UNFIT_SHARE * whole):
             continue
-        commonest, _ = Counter(r.value for r in reasons if r is not Reason.NO_LUNGS).most_common(1)[
-            0
-        ]
+        causes = Counter(r.value for r in reasons if r is not Reason.NO_LUNGS)
+        causes.update(missing=missing, left_out=state.left_out)
+        commonest, _ = causes.most_common(1)[0]
         yield Answer(
             rule="slices-not-scored",
             series_instance_uid=uid,
             about=uid,
             action="none",
-            text="slices of this series cannot be scored: lesions may be missed",
-            rationale=f"{unfit} of {whole} slices, most often: {commonest}",
+            text="slices of this series were not looked at: lesions may be missed",
+            rationale=f"{bad} of {whole} slices, most often: {commonest}",
             evidence=(),
             lesion_probability=None,
             event_time=state.first_time,

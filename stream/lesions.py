@@ -149,14 +149,17 @@ def _lesion(group: list[_At], pitch: float, needed: Confirmation) -> Seen:
     )
     places = [at.mark.z_mm for at in group]
     alarming = [at.mark.z_mm for at in group if at.mark.alarming]
+    peaks: dict[UUID, Point] = {}
+    for at in likeliest:
+        peaks.setdefault(at.finding, Point(at.mark.x_mm, at.mark.y_mm, at.mark.z_mm))
     return Seen(
         centre=Point(round(x, 2), round(y, 2), round(z, 2)),
-        peak=Point(*likeliest[0].mark[1:4]),
         diameter_mm=max(at.mark.diameter_mm for at in _sure(group)),
         extent_mm=round(max(places) - min(places) + pitch, 2),
         probability=likeliest[0].mark.probability,
         slices=len(distinct(places)),
         alarming=len(distinct(alarming)),
         confirmed=confirmed(alarming, pitch, needed),
-        findings=tuple(dict.fromkeys(at.finding for at in likeliest))[:EVIDENCE],
+        findings=tuple(peaks)[:EVIDENCE],
+        peaks=tuple(peaks.values())[:EVIDENCE],
     )

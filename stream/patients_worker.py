@@ -20,6 +20,7 @@ from stream import metrics
 from stream.cache import Cache
 from stream.facts import expired
 from stream.faust_app import (
+    SESSION_TIMEOUT_S,
     Outgoing,
     acknowledge,
     batches,
@@ -145,7 +146,7 @@ class PatientsWorker:
         self._dead_letters = raw_topic(app, names, DEAD_LETTERS)
         self._one_at_a_time = asyncio.Lock()
         self._newest = datetime.now(UTC)
-        self._taken_s = self._forgot_s = time.monotonic()
+        self._taken_s = self._forgot_s = self._synced_s = time.monotonic()
 
     async def answer(self, events: list[EventT[bytes]]) -> None:
         """Fold a batch, publish what follows, acknowledge."""
@@ -157,6 +158,7 @@ class PatientsWorker:
             sends: list[Outgoing] = []
             for event in events:
                 sends += self._fold(event, changed)
+                await asyncio.sleep(0)  # large series take a while: the loop must be seen to run
             await self._settle(changed, sends)
             acknowledge(events)
 
@@ -177,6 +179,12 @@ class PatientsWorker:
         """Load what was assigned, make the cache whole, bring hidden snapshots to the front."""
         results = self._names.of(RESULTS)
         async with self._one_at_a_time:
+            away_s = time.monotonic() - self._synced_s
+            self._synced_s = time.monotonic()
+            if away_s > SYNC_S + SESSION_TIMEOUT_S:
+                log.warning("away", seconds=round(away_s), remedy="all patients are read again")
+                self._drop()
+                return
             partitions = {tp.partition for tp in assignment if tp.topic == results}
             await self._load(partitions)
             for partition, patient in self._ledger.hidden():
@@ -202,10 +210,13 @@ class PatientsWorker:
         changed: dict[tuple[int, str], Patient] = {}
         sends: list[Outgoing] = []
         for place, patient in self._ledger.items():
-            if due(patient, now, self._policy):
-                folded, spoken = fold_tick(patient, now, self._policy)
-                changed[place] = folded
-                sends += [self._said(words, None) for words in spoken]
+            try:
+                if due(patient, now, self._policy):
+                    folded, spoken = fold_tick(patient, now, self._policy)
+                    sends += [self._said(words, None) for words in spoken]
+                    changed[place] = folded
+            except Exception as unexpected:  # one patient must not keep the clock from all others
+                log.error("no tick", patient_id=place[1], error=type(unexpected).__name__)
         await self._settle(changed, sends)
 
     async def _forget_expired(self, now: datetime) -> None:
@@ -228,8 +239,11 @@ class PatientsWorker:
     async def forget(self) -> None:
         """Drop all states: the partitions are no longer ours, or have to be read again."""
         async with self._one_at_a_time:
-            self._ledger.forget()
-            self._forgot_s = time.monotonic()
+            self._drop()
+
+    def _drop(self) -> None:
+        self._ledger.forget()
+        self._forgot_s = time.monotonic()
 
     async def _load(self, partitions: set[int]) -> None:
         """Read what is not in memory yet; a broker that is away is waited for."""

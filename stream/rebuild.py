@@ -54,9 +54,12 @@ def rebuild(
                 continue  # it has its dead letter
             if record is not None and record.patient_id is not None:
                 known = patients.get(record.patient_id) or Patient.new(record.patient_id, log_id)
-                patients[record.patient_id], _ = fold(
-                    known, record, message.offset, policy, _written(message)
-                )
+                try:
+                    patients[record.patient_id], _ = fold(
+                        known, record, message.offset, policy, _written(message)
+                    )
+                except Exception as unexpected:  # the message boundary: it has its dead letter
+                    log.error("not folded", error=type(unexpected).__name__)
                 folded += 1
     if folded:
         log.warning("rebuilt from the log", partition=partition, records=folded)

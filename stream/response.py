@@ -11,7 +11,8 @@ from uuid import UUID
 from stream import growth, recist, tracking
 from stream.growth import DAY_S
 from stream.lesions import gaps
-from stream.timeline import Followed, Timeline, Verdict, Visit, find_again
+from stream.series import pitch_of
+from stream.timeline import Claim, Followed, Timeline, Verdict, Visit, find_again
 from wire.assessment import NO_COMPARISON, Lesion, Response, Role, Trend
 from wire.patient import Seen
 from wire.records import SignOff
@@ -130,11 +131,13 @@ def _read(reading: Reading, found: Mapping[UUID, int]) -> _Sheet:
         now = _Now(seen, seen.diameter_mm) if seen else _unseen(reading, followed)
         said = _said_of_new(reading, followed, now.diameter_mm)
         role = _role(reading, followed, now.diameter_mm, chosen, said)
-        asked = role == "new" and said == "needs-sign-off" and now.diameter_mm is not None
-        lesion = _lesion(reading, followed, now, role, asked=asked or now.asked)
-        if role == "minor":
-            lesion = lesion.model_copy(update={"asked": None})
-        elif now.note:
+        asked: Claim | None = None
+        if role == "new" and said == "needs-sign-off":
+            asked = "new-lesion" if seen else None  # what is not seen any more is no new lesion
+        elif role != "minor" and now.asked:
+            asked = "lesion-gone"
+        lesion = _lesion(reading, followed, now, role, asked)
+        if role != "minor" and now.note:
             sheet.notes.append(now.note)
         sheet.lesions.append(lesion)
         if role == "new" and said == "signed-off":
@@ -224,11 +227,13 @@ def _covers(reading: Reading, followed: Followed, last: int) -> bool:
         return False
     moved = tracking.shift(reading.line.visits[last].lungs, reading.visit.lungs)
     z = followed.places[last].z_mm + moved.z_mm
-    holes = gaps(at, state.pitch_mm)
+    holes = gaps(at, pitch_of(state))
     return min(at) <= z <= max(at) and not any(low < z < high for low, high in holes)
 
 
-def _lesion(reading: Reading, followed: Followed, now: _Now, role: Role, *, asked: bool) -> Lesion:
+def _lesion(
+    reading: Reading, followed: Followed, now: _Now, role: Role, asked: Claim | None
+) -> Lesion:
     line, seen, base = reading.line, now.seen, reading.baseline
     before = sorted(at for at in followed.sizes_mm if at < reading.number)
     since = [followed.sizes_mm[at] for at in before if at >= base]
@@ -242,7 +247,7 @@ def _lesion(reading: Reading, followed: Followed, now: _Now, role: Role, *, aske
         id=followed.id,
         label=followed.label,
         role=role,
-        asked=(("new-lesion" if role == "new" else "lesion-gone") if asked else None),
+        asked=asked,
         seen=seen is not None,
         x_mm=seen.centre.x_mm if seen else None,
         y_mm=seen.centre.y_mm if seen else None,

@@ -13,6 +13,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from stream import tracking
 from stream.lesions import Confirmation, merge
+from stream.series import scored
 from wire.assessment import Point
 from wire.patient import Lung, Seen, SeriesState
 from wire.records import SignOff
@@ -102,7 +103,7 @@ def visit_of(
 
 def measured(visit: Visit) -> bool:
     """Tell whether a series can be compared at all: a localizer has no scored slice."""
-    return _weight(visit)[0] > 0 or visit.state.sealed is not None
+    return scored(visit.state)
 
 
 def studies(visits: Iterable[Visit]) -> list[tuple[Visit, ...]]:
@@ -138,18 +139,23 @@ def follow(
         taken = set(known.values())
         for index, seen in enumerate(visit.lesions):
             if seen.confirmed and index not in taken:
-                name = (visit.uid, lesion_id(patient_id, visit.uid, seen))
-                names = {name, *_also(patient_id, visit, others, seen)}
+                own = names_of(patient_id, visit.uid, seen)
+                names = frozenset([*own, *_also(patient_id, visit, others, seen)])
                 label = f"L{len(line.followed) + 1}"
-                line.followed.append(Followed(name[1], label, number, frozenset(names)))
+                line.followed.append(Followed(own[0][1], label, number, names))
                 _record(line.followed[-1], number, seen)
     return line
 
 
-def lesion_id(patient_id: str, uid: str, seen: Seen) -> UUID:
-    """Return the id of a lesion by its most probable mark: slices of others do not change it."""
-    finding = seen.findings[0] if seen.findings else ""
-    return uuid5(NAMESPACE_OID, f"{patient_id}|lesion|{uid}|{finding}|{seen.peak}")
+def names_of(patient_id: str, uid: str, seen: Seen) -> list[Name]:
+    """Return how a series names a lesion: by its most probable mark; and how it may have before.
+
+    Late slices may bring a more probable mark. What was said of the lesion by another of its marks
+    still counts, and slices of other lesions change nothing.
+    """
+    marks = zip(seen.findings, seen.peaks, strict=True)
+    ids = [uuid5(NAMESPACE_OID, f"{patient_id}|lesion|{uid}|{f}|{peak}") for f, peak in marks]
+    return [(uid, name) for name in ids]
 
 
 def _also(patient_id: str, visit: Visit, others: Sequence[Visit], seen: Seen) -> Iterable[Name]:
@@ -159,7 +165,7 @@ def _also(patient_id: str, visit: Visit, others: Sequence[Visit], seen: Seen) ->
         moved = tracking.shift(visit.lungs, other.lungs)
         index = tracking.match({one: tracking.plus(seen.centre, moved)}, other.lesions).get(one)
         if index is not None:
-            yield other.uid, lesion_id(patient_id, other.uid, other.lesions[index])
+            yield from names_of(patient_id, other.uid, other.lesions[index])
 
 
 def find_again(line: Timeline, number: int, visit: Visit) -> Mapping[UUID, int]:
@@ -186,5 +192,5 @@ def _record(lesion: Followed, number: int, seen: Seen) -> None:
 
 
 def _weight(visit: Visit) -> tuple[int, str]:
-    scored = sum(seen.probability is not None for seen in visit.state.slices.values())
-    return scored, visit.uid
+    slices = sum(seen.probability is not None for seen in visit.state.slices.values())
+    return slices, visit.uid

@@ -91,18 +91,16 @@ class Seen(Record):
 
     Attributes
     ----------
-    centre, peak : (x, y, z) in the patient's coordinates (LPS), mm: of all its marks, and of the
-        most probable.
+    centre : (x, y, z) in the patient's coordinates (LPS), mm, of all its marks.
     diameter_mm : longest on any axial slice.
     extent_mm : from its first slice to its last, one slice's pitch included.
     probability : of its most probable mark.
     slices : at how many places it was marked; `alarming` of them at the engine's `alarm` point.
     confirmed : whether it was so in k of n neighbouring slices.
-    findings : that stand for it, most probable first.
+    findings, peaks : that stand for it, most probable first, and where each marks it.
     """
 
     centre: Point
-    peak: Point
     diameter_mm: Finite
     extent_mm: Finite
     probability: Probability
@@ -110,6 +108,7 @@ class Seen(Record):
     alarming: int
     confirmed: bool
     findings: tuple[UUID, ...]
+    peaks: tuple[Point, ...]
 
 
 class SeriesState(Record):
@@ -182,6 +181,7 @@ class RecommendationState(Record):
 class AlarmState(Record):
     """An alarm that was started. `escalated`: raised because nobody attended to it."""
 
+    about: str = Field(description="the series, or a lesion of it")
     category: Literal["clinical", "technical"] = "clinical"
     series_instance_uid: str = Field(alias="SeriesInstanceUID")
     priority: Priority

@@ -13,8 +13,9 @@ from typing import ClassVar, Final
 
 from pydantic import NonNegativeFloat
 
-from stream.assess import alarming, complete
+from stream.assess import alarming
 from stream.policies.protocol import Answer, Case, PolicyData, order_of, question_about
+from stream.series import complete, scored
 from wire.assessment import NO_COMPARISON, Assessment, Lesion, Response, Trend
 from wire.patient import SeriesState
 from wire.records import Adjustment, Limits, Priority
@@ -126,12 +127,12 @@ class Longitudinal:
     def decide(self, case: Case) -> tuple[Answer, ...]:
         """Return one answer for each final series, and what is seen in those that come in."""
         ordered = sorted(case.series, key=lambda item: order_of(*item))
-        scored = {_study(uid, state) for uid, state in ordered if _scored(state)}
+        measured = {_study(uid, state) for uid, state in ordered if scored(state)}
         standing = _standing(ordered)
         answers: list[Answer] = []
         known = suspicious = False
         for uid, state in ordered:
-            if not _scored(state) and _study(uid, state) in scored:
+            if not scored(state) and _study(uid, state) in measured:
                 continue  # a localizer, or what else a study holds that nobody measures on
             before, stands = suspicious, uid in standing
             suspicious = self._suspicious(state, before=before)
@@ -171,6 +172,7 @@ class Longitudinal:
                 yield replace(
                     answer,
                     about=question_about(uid, lesion.id),
+                    alarm_about=question_about(uid, lesion.id),
                     text=f"{rule.text} {lesion.label}",
                     rationale=_of_lesion(lesion),
                     evidence=(sheet.id, *lesion.findings),
@@ -209,17 +211,19 @@ class Longitudinal:
 
     def _cooled(self, answers: list[Answer]) -> Iterator[Answer]:
         """Take the alarm off what a rule has alarmed of already, within the cool-down."""
-        last: dict[str, datetime] = {}
+        last: dict[str, tuple[datetime, str]] = {}
         for answer in answers:
             when = answer.event_time
             if answer.priority is None or when is None or not answer.standing:
                 yield answer
                 continue
-            since = last.get(answer.rule)
-            if since is not None and when - since < timedelta(hours=self.data.cool_down_h):
+            uid = answer.series_instance_uid
+            since, of = last.get(answer.rule, (None, ""))
+            cool = timedelta(hours=self.data.cool_down_h)
+            if since is not None and of != uid and when - since < cool:
                 yield replace(answer, priority=None)
                 continue
-            last[answer.rule] = when
+            last[answer.rule] = (when, uid)
             yield answer
 
 
@@ -253,7 +257,7 @@ def _standing(ordered: Sequence[tuple[str, SeriesState]]) -> set[str]:
     found: set[str] = set()
     for modality in {state.modality for _, state in ordered}:
         mine = [item for item in ordered if item[1].modality == modality]
-        final = [n for n, (_, state) in enumerate(mine) if complete(state) and _scored(state)]
+        final = [n for n, (_, state) in enumerate(mine) if complete(state) and scored(state)]
         newest = _study(*mine[final[-1]]) if final else None
         found |= {
             uid
@@ -265,12 +269,6 @@ def _standing(ordered: Sequence[tuple[str, SeriesState]]) -> set[str]:
 
 def _study(uid: str, state: SeriesState) -> str:
     return state.study_instance_uid or uid
-
-
-def _scored(state: SeriesState) -> bool:
-    if state.sealed is not None:
-        return True
-    return any(seen.probability is not None for seen in state.slices.values())
 
 
 def _of_lesion(lesion: Lesion) -> str:

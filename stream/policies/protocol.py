@@ -26,7 +26,8 @@ class Answer:
     Attributes
     ----------
     about : makes the id, with policy, version and rule: the series, or a part of it.
-    priority : of the alarm that comes with it, one a series and rule; None for no alarm.
+    priority : of the alarm that comes with it; None for no alarm.
+    alarm_about : makes the alarm's id; empty: one alarm a series and rule.
     standing : whether it holds now, not only when the series was made.
     category : technical for what is wrong with the scan, not with the patient.
     """
@@ -43,6 +44,7 @@ class Answer:
     priority: Priority | None
     standing: bool = True
     category: Literal["clinical", "technical"] = "clinical"
+    alarm_about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from pydantic import Field, PositiveFloat
 
-from stream.assess import complete
 from stream.policies.protocol import Answer, Case, PolicyData, order_of
+from stream.series import complete
 from wire.patient import SeriesState
 from wire.records import Adjustment, Priority
 

@@ -8,7 +8,7 @@ from producers.scanner.course import Course, patients
 
 pytestmark = [pytest.mark.timeout(400)]
 
-SLICES = 14
+SLICES = 12
 
 
 @pytest.fixture(scope="module")

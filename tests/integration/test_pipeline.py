@@ -308,16 +308,16 @@ def test_sigterm_ends_a_worker_in_time(running):
 
 
 def test_a_patient_whose_time_is_over_is_forgotten_everywhere(stack, tmp_path, monkeypatch):
-    monkeypatch.setenv("LESIONSTREAM_RETENTION_DAYS", "0.0002")  # 17 s
+    monkeypatch.setenv("LESIONSTREAM_RETENTION_DAYS", "0.0001")  # 9 s
     stack.worker("scoring")
     stack.worker("patients")
     stack.wait_for_members("patients", 1)
-    write_series(tmp_path / "scans", "P1", slices=4, seed=1)
+    write_series(tmp_path / "scans", "P1", slices=4, seed=2)
     stack.command("replay", tmp_path / "scans")
     assert stack.settled(within_s=60)
     eventually(lambda: not stack.states(), within_s=60, what="no snapshot")
     eventually(lambda: not stack.cached(), within_s=10, what="nothing in Redis")
-    write_series(tmp_path / "again", "P1", slices=4, seed=3)
+    write_series(tmp_path / "again", "P1", slices=4, seed=4)
     stack.command("replay", tmp_path / "again")
     (state,) = eventually(lambda: stack.states().values(), within_s=30, what="known again")
     assert len(state["series"]) == 1

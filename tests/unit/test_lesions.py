@@ -118,7 +118,7 @@ def test_the_lungs_of_a_series_are_known_once_a_place():
 def seen(x, y, z, *, sure=True, diameter=10.0):
     return Seen(
         centre=Point(x, y, z),
-        peak=Point(x, y, z),
+        peaks=(),
         diameter_mm=diameter,
         extent_mm=10.0,
         probability=0.9 if sure else 0.2,
