@@ -220,8 +220,8 @@ def _needed(patient: Patient) -> set[str]:
 
 
 def expired(patient: Patient, now: datetime, after: timedelta) -> bool:
-    """Tell whether nothing came of a patient for so long, and no alarm is open."""
-    if any(alarm.state != "inactive" for alarm in patient.alarms.values()):
+    """Tell whether nothing came of a patient for so long, and no alarm waits for anybody."""
+    if any(a.state != "inactive" and a.inactivation == "none" for a in patient.alarms.values()):
         return False
     received = [s.received_last for s in patient.series.values() if s.received_last is not None]
     return bool(received) and now - max(received) > after

@@ -178,13 +178,11 @@ class PatientsWorker:
     async def sync(self, assignment: Iterable[TP]) -> None:
         """Load what was assigned, make the cache whole, bring hidden snapshots to the front."""
         results = self._names.of(RESULTS)
+        away_s = time.monotonic() - self._synced_s
         async with self._one_at_a_time:
-            away_s = time.monotonic() - self._synced_s
-            self._synced_s = time.monotonic()
-            if away_s > SYNC_S + SESSION_TIMEOUT_S:
+            if away_s > SYNC_S + SESSION_TIMEOUT_S:  # stopped: another may own what we hold
                 log.warning("away", seconds=round(away_s), remedy="all patients are read again")
                 self._drop()
-                return
             partitions = {tp.partition for tp in assignment if tp.topic == results}
             await self._load(partitions)
             for partition, patient in self._ledger.hidden():
@@ -197,6 +195,7 @@ class PatientsWorker:
             metrics.PATIENTS.set(len(self._ledger.all()))
             patients = self._ledger.all()
         await self._cache.sync(patients)  # by compare-and-set: no alarm waits for it
+        self._synced_s = time.monotonic()
 
     def _caught_up(self, now: datetime) -> bool:
         """Tell whether what was said to us is in: else nothing can be called quiet."""

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pydicom
@@ -314,7 +315,19 @@ def test_a_patient_whose_time_is_over_is_forgotten_everywhere(stack, tmp_path, m
     stack.wait_for_members("patients", 1)
     write_series(tmp_path / "scans", "P1", slices=4, seed=2)
     stack.command("replay", tmp_path / "scans")
-    assert stack.settled(within_s=60)
+    (state,) = stack.settled(within_s=60).values()
+    ((alarm, _),) = state["alarms"].items()
+    time.sleep(20)  # nothing must happen: an alarm waits for somebody
+    assert stack.states()
+    attended = Action(
+        id=ids.payload_id(b"attended"),
+        action="acknowledge",
+        patient_id=state["PatientID"],
+        about=alarm,
+        actor="nurse 1",
+        event_time=datetime.now(UTC),
+    )
+    stack.send(ACTIONS, attended.to_json(), key=state["PatientID"])
     eventually(lambda: not stack.states(), within_s=60, what="no snapshot")
     eventually(lambda: not stack.cached(), within_s=10, what="nothing in Redis")
     write_series(tmp_path / "again", "P1", slices=4, seed=4)
