@@ -6,7 +6,7 @@ BIN := .venv/bin
 LOCK := PIP_FIND_LINKS= PIP_INDEX_URL= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" \
     $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url \
     --no-emit-find-links --no-emit-trusted-host --allow-unsafe --no-emit-options
-ROOMS := wire identity producers engines stream training lesionstream local benchmarks
+ROOMS := wire identity producers engines stream monitor training lesionstream local benchmarks
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -249,6 +249,34 @@ class Alert(Record):
     )
 
 
+class EngineCheck(Record):
+    """The known-answer check of one engine, as its worker ran it last."""
+
+    name: str
+    version: str
+    ok: bool | None = Field(description="null: not run yet, or its worker does not answer")
+    detail: str
+    checked: Moment | None
+
+
+class Heartbeat(Record):
+    """Said every second by the watchdog. Who hears none for 15 s is blind."""
+
+    kind: ClassVar[str] = "heartbeat"
+
+    id: UUID
+    time: Moment
+    newest_frame_time: Moment | None = Field(description="received by its producer")
+    lag: dict[str, int | None] = Field(
+        description="messages that wait, by worker (scoring, patients); null: not known"
+    )
+    members: dict[str, int | None] = Field(description="processes that work, by worker")
+    broker: Literal["ok", "away", "unknown"]
+    cache: Literal["ok", "away", "unknown"]
+    engines: tuple[EngineCheck, ...]
+    alarms: tuple[Alert, ...] = Field(description="technical alarms that stand")
+
+
 class Limits(Record):
     """What counts as an alarm for one patient; null: as the policy has it."""
 

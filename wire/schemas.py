@@ -10,7 +10,7 @@ from typing import Any
 from wire.assessment import Assessment
 from wire.envelope import DICOM, JSON
 from wire.patient import Patient
-from wire.records import Action, Alert, Comparison, Finding, Recommendation, Record
+from wire.records import Action, Alert, Comparison, Finding, Heartbeat, Recommendation, Record
 from wire.topics import ACTIONS, ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, TOPICS, Topic
 
 FOLDER = Path(__file__).parent / "schema"
@@ -22,6 +22,7 @@ RECORDS: tuple[type[Record], ...] = (
     Assessment,
     Recommendation,
     Alert,
+    Heartbeat,
     Action,
     Patient,
 )
@@ -31,7 +32,7 @@ _MESSAGES = {
     FRAMES: ("frame",),
     RESULTS: ("finding", "comparison", "assessment", "recommendation"),
     ACTIONS: ("action",),
-    ALERTS: ("alert",),
+    ALERTS: ("alert", "heartbeat"),
     DEAD_LETTERS: ("dead-letter",),
     PATIENTS: ("patient",),
 }
