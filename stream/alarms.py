@@ -180,7 +180,7 @@ def _alert(
     about: str,
     answer: Answer | None,
 ) -> Alert:
-    series = patient.series.get(state.series_instance_uid)
+    study, made = patient.made(state.series_instance_uid)
     said = (
         alarm
         if phase == "start"
@@ -190,7 +190,7 @@ def _alert(
         id=said,
         alarm_id=alarm,
         patient_id=patient.patient_id,
-        study_instance_uid=series.study_instance_uid if series else None,
+        study_instance_uid=study,
         series_instance_uid=state.series_instance_uid,
         category=state.category,
         priority=state.priority,
@@ -203,7 +203,7 @@ def _alert(
         lesion_probability=answer.lesion_probability if answer else None,
         policy_name=policy.NAME,
         policy_version=policy.version,
-        event_time=series.first_time if series else None,
+        event_time=made,
         paused_until=state.paused_until,
     )
 

@@ -87,6 +87,9 @@ def assess(
 
 def so_far(patient_id: str, uid: str, state: SeriesState, standard: Standard) -> Assessment | None:
     """Return the assessment of a series that still comes in; None while it shows nothing sure."""
+    marked = any(mark.alarming for seen in state.slices.values() for mark in seen.marks)
+    if not marked and not alarming(state, standard.confirmation):
+        return None  # most series: putting the slices together after each of them is dear
     visit = visit_of(uid, state, pitch_of(state), standard.confirmation)
     sure = [seen for seen in visit.lesions if seen.confirmed]
     if not sure and not alarming(state, standard.confirmation):

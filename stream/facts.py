@@ -79,9 +79,20 @@ def with_finding(series: SeriesState, finding: Finding, arrived: datetime | None
             "slices": {**series.slices, finding.id: _slice(finding)},
         }
     )
-    if not grown.closed_at and grown.images == frames_of(grown):
-        return grown.model_copy(update={"closed_at": grown.images})
-    return grown
+    return grown.model_copy(update={"closed_at": _closed_at(series, grown)})
+
+
+def _closed_at(before: SeriesState, now: SeriesState) -> int:
+    """Return how many frames a series had when it was first final; 0 while it is not.
+
+    What the clock closed stays so. What was complete by a count is not any more where a slice
+    knows of a greater one: else it would matter which slice came first.
+    """
+    if before.closed_at and before.closed_at != before.images:
+        return before.closed_at
+    if now.images is not None and frames_of(now) >= now.images:
+        return now.images
+    return 0
 
 
 def _slice(finding: Finding) -> Slice:

@@ -1,6 +1,6 @@
 """How fast a lesion grows, and how sure a diameter is. Pure."""
 
-from math import hypot, log, pi
+from math import hypot, log
 from typing import Final
 
 from wire.assessment import Trend
@@ -39,11 +39,6 @@ def doubling_time_days(before_mm: float, now_mm: float, days: float) -> float | 
     if min(before_mm, now_mm) <= 0 or days <= 0 or trend(before_mm, now_mm) == "stable":
         return None
     return round(days * log(2) / (3 * log(now_mm / before_mm)), 1)
-
-
-def volume_mm3(diameter_mm: float) -> float:
-    """Return the volume of a sphere, mm3."""
-    return pi / 6 * diameter_mm**3
 
 
 def _of_sum(sum_mm: float, count: int) -> float:

@@ -205,7 +205,7 @@ def _said(
     phase: Literal["start", "update", "end"],
     decision: Decision | None = None,
 ) -> Recommendation:
-    series = patient.series.get(state.series_instance_uid)
+    study, made = patient.made(state.series_instance_uid)
     therapy = patient.therapies[-1].therapy if patient.therapies else None
     rationale, evidence, name = state.rationale, state.evidence, f"{about}"
     if decision is not None:
@@ -221,7 +221,7 @@ def _said(
         else said_id(patient.patient_id, policy, state.rule, phase, name),
         recommendation_id=about,
         patient_id=patient.patient_id,
-        study_instance_uid=series.study_instance_uid if series else None,
+        study_instance_uid=study,
         series_instance_uid=state.series_instance_uid,
         action=state.action,
         text=state.text,
@@ -234,6 +234,6 @@ def _said(
         policy_version=policy.version,
         rule=state.rule,
         phase=phase,
-        event_time=series.first_time if series else None,
+        event_time=made,
         sign_off=state.sign_off,
     )

@@ -3,7 +3,7 @@
 Kept in memory; read from the snapshots when a partition is first touched after a rebalance.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
@@ -13,7 +13,7 @@ from wire.patient import Patient, Version
 log = structlog.get_logger(__name__)
 
 
-Rebuild = Callable[[int, dict[str, Patient], str], dict[str, Patient]]
+Rebuild = Callable[[Mapping[int, Mapping[str, Patient]], str], dict[int, dict[str, Patient]]]
 
 
 class Ledger:
@@ -22,8 +22,8 @@ class Ledger:
     Parameters
     ----------
     read : partitions -> their snapshots; blocking.
-    rebuild : (partition, its patients, log id) -> the patients by the log itself; asked where the
-        snapshots of a partition cannot be trusted; blocking.
+    rebuild : (partition -> its patients, log id) -> the same by the log itself; asked for those
+        partitions whose snapshots cannot be trusted; blocking.
     log_id : of the topics as they are now. A snapshot of other topics keeps its facts and starts
         anew with its offsets: they mean nothing here, and folding a finding twice is harmless.
     """
@@ -44,16 +44,22 @@ class Ledger:
         if not missing:
             return
         snapshots = self._read(missing)
-        loaded: dict[tuple[int, str], Patient] = {}
-        for partition in missing:
-            before = snapshots.of(partition)
-            patients = {name: self._of_this_log(patient) for name, patient in before.items()}
-            if not patients or partition in snapshots.damaged or patients != before:
-                patients = self._rebuild(partition, patients, self._log_id)
-            loaded |= {(partition, name): patient for name, patient in patients.items()}
-            self._to_republish |= {
-                (partition, name) for name in patients if patients[name] != before.get(name)
-            }
+        before = {partition: snapshots.of(partition) for partition in missing}
+        now = {
+            partition: {name: self._of_this_log(patient) for name, patient in those.items()}
+            for partition, those in before.items()
+        }
+        doubtful = {
+            partition: those
+            for partition, those in now.items()
+            if not those or partition in snapshots.damaged or those != before[partition]
+        }
+        if doubtful:
+            now |= self._rebuild(doubtful, self._log_id)
+        loaded = {(at, name): patient for at in missing for name, patient in now[at].items()}
+        self._to_republish |= {
+            (at, name) for at, name in loaded if loaded[at, name] != before[at].get(name)
+        }
         self._patients |= loaded
         self._to_republish |= snapshots.stale
         self._loaded |= missing

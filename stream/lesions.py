@@ -132,8 +132,9 @@ def _groups(marks: Sequence[_At], pitch: float) -> Iterable[list[_At]]:
 
 
 def _touch(one: Mark, other: Mark) -> bool:
-    apart = hypot(one.x_mm - other.x_mm, one.y_mm - other.y_mm)
-    return apart <= max(REACH_MM, max(one.diameter_mm, other.diameter_mm) / 2)
+    reach = max(REACH_MM, one.diameter_mm / 2, other.diameter_mm / 2)
+    across = one.x_mm - other.x_mm
+    return -reach <= across <= reach and hypot(across, one.y_mm - other.y_mm) <= reach
 
 
 def _sure(group: list[_At]) -> list[_At]:

@@ -152,7 +152,8 @@ class PatientsWorker:
         """Fold a batch, publish what follows, acknowledge."""
         async with self._one_at_a_time:
             await self._load({event.message.partition for event in events})
-            self._newest = _written(events[-1])
+            last = {(e.message.topic, e.message.partition): _written(e) for e in events}
+            self._newest = min(last.values())
             self._taken_s = time.monotonic()
             changed: dict[tuple[int, str], Patient] = {}
             sends: list[Outgoing] = []

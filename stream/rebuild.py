@@ -7,6 +7,7 @@ offsets. Nothing is said: all of it was said before it was acknowledged. (A topi
 takes its committed offsets with it: of one made anew nothing is acknowledged.)
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,58 +31,62 @@ def rebuild(
     bootstrap: str,
     names: Names,
     policy: Policy,
-    partition: int,
-    patients: dict[str, Patient],
+    known: Mapping[int, Mapping[str, Patient]],
     log_id: str,
-) -> dict[str, Patient]:
-    """Return the patients of a partition with all that was acknowledged folded in. Blocking.
+) -> dict[int, dict[str, Patient]]:
+    """Return the patients of some partitions with all that was acknowledged folded in. Blocking.
 
     Parameters
     ----------
-    patients : what is known of them already, by PatientID.
+    known : partition -> what is known of its patients already, by PatientID.
     log_id : of a patient who is new.
     """
-    patients = dict(patients)
+    patients = {partition: dict(those) for partition, those in known.items()}
     folded = 0
     for topic in (RESULTS, ACTIONS):
-        committed = _committed(bootstrap, names, topic, partition)
-        records = read(bootstrap, names.of(topic), partitions=[partition], until=committed)
-        for message in records if committed else ():
+        until = _committed(bootstrap, names, topic, patients)
+        records = read(bootstrap, names.of(topic), partitions=until, until=until)
+        for message in records if until else ():
             kind = Action.kind if topic is ACTIONS else Envelope.of(message.headers).kind
-            try:
-                record = foldable(kind, message.value, partition=partition)
-            except Unfoldable:
-                continue  # it has its dead letter
-            if record is not None and record.patient_id is not None:
-                known = patients.get(record.patient_id) or Patient.new(record.patient_id, log_id)
-                try:
-                    patients[record.patient_id], _ = fold(
-                        known, record, message.offset, policy, _written(message)
-                    )
-                except Exception as unexpected:  # the message boundary: it has its dead letter
-                    log.error("not folded", error=type(unexpected).__name__)
-                folded += 1
+            folded += _fold(patients[message.partition], kind, message, policy, log_id)
     if folded:
-        log.warning("rebuilt from the log", partition=partition, records=folded)
+        log.warning("rebuilt from the log", partitions=sorted(patients), records=folded)
     return patients
 
 
-def _written(message: Any) -> datetime:
-    return datetime.fromtimestamp(message.timestamp / 1000, UTC)
+def _fold(
+    patients: dict[str, Patient], kind: str | None, message: Any, policy: Policy, log_id: str
+) -> bool:
+    """Fold one message into the patients of its partition; what cannot be has its dead letter."""
+    try:
+        record = foldable(kind, message.value, partition=message.partition)
+    except Unfoldable:
+        return False
+    if record is None or record.patient_id is None:
+        return False
+    known = patients.get(record.patient_id) or Patient.new(record.patient_id, log_id)
+    arrived = datetime.fromtimestamp(message.timestamp / 1000, UTC)
+    try:
+        patients[record.patient_id], _ = fold(known, record, message.offset, policy, arrived)
+    except Exception as unexpected:  # the message boundary
+        log.error("not folded", error=type(unexpected).__name__)
+    return True
 
 
-def _committed(bootstrap: str, names: Names, topic: Topic, partition: int) -> int:
-    """Return the offset up to which the group has acknowledged; 0 where it never has."""
+def _committed(
+    bootstrap: str, names: Names, topic: Topic, partitions: Iterable[int]
+) -> dict[int, int]:
+    """Return the offsets up to which the group has acknowledged, where it has."""
     group = names.group("patients")
-    place = TopicPartition(names.of(topic), partition)
+    places = [TopicPartition(names.of(topic), partition) for partition in partitions]
     try:
         admin = KafkaAdminClient(
             bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=FIRST_CONTACT_MS
         )
         try:
-            entry = admin.list_group_offsets({group: [place]})[group].get(place)
+            found = admin.list_group_offsets({group: places})[group]
         finally:
             admin.close()
     except (KafkaError, OSError) as error:
         raise BrokerUnavailable(f"committed offsets not read ({error})") from error
-    return max(0, entry.offset) if entry is not None else 0
+    return {place.partition: entry.offset for place, entry in found.items() if entry.offset > 0}

@@ -107,6 +107,9 @@ def judge(reading: Reading) -> Judged:
     sums = _earlier_sums(reading, [lesion.id for lesion in targets])
     known = [value for value in sums if value is not None]
     response, clauses = _response(sheet, sums)
+    if reading.line.begun_before(reading.number) and response not in ("PD", "NE"):
+        response = NO_COMPARISON  # growth shows all the same; what the therapy did, does not
+        clauses.append("the therapy started before the first study: there is no baseline")
     return Judged(
         lesions,
         others,

@@ -12,7 +12,7 @@ def frames_of(state: SeriesState) -> int:
 def complete(state: SeriesState) -> bool:
     """Tell whether a series is final: all its slices are there, or it has been quiet.
 
-    What was final stays so: a late slice makes the next final.
+    What was final stays so: a late slice makes the next final. (A greater count opens it again.)
     """
     return state.sealed is not None or state.closed_at > 0
 

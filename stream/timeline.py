@@ -83,12 +83,19 @@ class Timeline:
         The last one up to the start of the therapy under which the patient was then, else the
         first. A therapy that starts later does not change what was said before.
         """
-        when = self.visits[number].order[0]
-        starts = [start for start in self.therapies if start <= when]
-        if not starts:
-            return 0
-        before = [n for n in range(number) if self.visits[n].order[0] <= starts[-1]]
+        before = self._before_therapy(number)
         return before[-1] if before else 0
+
+    def begun_before(self, number: int) -> bool:
+        """Tell whether the therapy of a visit started before the first study: no baseline then."""
+        return self._before_therapy(number) == []
+
+    def _before_therapy(self, number: int) -> list[int] | None:
+        """Return the visits before the therapy of visit `number` started; None without one."""
+        starts = [start for start in self.therapies if start <= self.visits[number].order[0]]
+        if not starts:
+            return None
+        return [n for n in range(number) if self.visits[n].order[0] <= starts[-1]]
 
 
 def visit_of(

@@ -11,9 +11,6 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
-NO_ENGINE = ("none", "", "")
-"""Name, version and sha256 that stand in a finding's id when no engine was chosen."""
-
 
 def pixel_sha256(
     pixels: NDArray[np.generic],

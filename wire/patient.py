@@ -217,6 +217,11 @@ class Patient(Record):
     recommendations: dict[UUID, RecommendationState] = Field(default_factory=dict)
     alarms: dict[UUID, AlarmState] = Field(default_factory=dict)
 
+    def made(self, series: str) -> tuple[str | None, Moment | None]:
+        """Return the study to which a series belongs, and when it was made; None: not known."""
+        state = self.series.get(series)
+        return (None, None) if state is None else (state.study_instance_uid, state.first_time)
+
     @classmethod
     def new(cls, patient_id: str, log: str) -> Self:
         """Return a patient of whom nothing is known yet, in the log of these topics."""

@@ -1,7 +1,7 @@
 """Read topics without a consumer group: to the end, or on and on."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -20,7 +20,7 @@ def read(
     partitions: Iterable[int] | None = None,
     from_beginning: bool = True,
     follow: bool = False,
-    until: int | None = None,
+    until: Mapping[int, int] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Any]:
     """Yield kafka-python's records of a topic, in order within each partition.
@@ -30,7 +30,7 @@ def read(
     partitions : all of them where None.
     from_beginning : False starts at what comes after this call.
     follow : True never ends by itself; False ends at what is the end when the call is made.
-    until : offset at which each partition ends, if that is before its end.
+    until : offset at which a partition ends, if that is before its end.
     stop : asked after each poll.
 
     Raises
@@ -41,7 +41,7 @@ def read(
         places = _assign(consumer, topic, partitions)
         ends = consumer.end_offsets(places)
         if until is not None:
-            ends = {place: min(end, until) for place, end in ends.items()}
+            ends = {at: min(end, until.get(at.partition, end)) for at, end in ends.items()}
         for place in places:
             if from_beginning:
                 consumer.seek_to_beginning(place)

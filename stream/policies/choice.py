@@ -16,7 +16,7 @@ POLICIES: Final = (Longitudinal.NAME, Threshold.NAME)
 class PolicyError(ValueError):
     """There is no such policy, or its data are not what it takes.
 
-    Operator action: see docs/policies.md for the names and the data of each policy.
+    Operator action: see docs/patients.md for the names and the data of each policy.
     """
 
 

@@ -63,6 +63,21 @@ def test_order_and_repetition_leave_no_trace(history, random):
     assert finals(said_other)[-1:] == finals(said)[-1:]
 
 
+@settings(max_examples=60)
+@given(findings(), policies, st.data())
+def test_slices_that_contradict_one_another_in_how_many_they_are(events, policy, data):
+    """What was said of the lesser count is withdrawn; what stands does not tell the order."""
+    counts = data.draw(st.lists(st.sampled_from([8, 5, None]), min_size=8, max_size=8))
+    events = [
+        event.model_copy(update={"plane": event.plane.model_copy(update={"images": count})})
+        for event, count in zip(events, counts, strict=True)
+    ]
+    patient, _ = told(events, policy=policy)
+    other, _ = told(data.draw(st.permutations(events)), policy=policy)
+    assert other.series == patient.series
+    assert standing(other) == standing(patient)
+
+
 @given(histories(), st.data())
 def test_replaying_any_suffix_changes_nothing(history, data):
     events, policy = history
@@ -257,3 +272,8 @@ def test_moments_that_no_calendar_has_are_refused(when):
     value = json.loads(acknowledgement(finding(0.1).id).to_json()) | {"event_time": when}
     with pytest.raises(Unfoldable):
         foldable("action", json.dumps(value).encode(), partition=0)
+
+
+def standing(patient):
+    """Return the recommendations that were not withdrawn."""
+    return {about: r for about, r in patient.recommendations.items() if not r.withdrawn}

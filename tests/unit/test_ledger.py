@@ -14,8 +14,8 @@ def patient(results, actions=-1, *, generation=1, log="L", name="p-1"):
     return Patient(patient_id=name, version=version, generation=generation)
 
 
-def as_it_is(partition, patients, log_id):
-    return patients
+def as_it_is(known, log_id):
+    return dict(known)
 
 
 def read(*values):
@@ -102,9 +102,9 @@ def test_hidden_snapshots_are_told_until_written_again():
 def test_the_log_is_asked_where_snapshots_cannot_be_trusted(snapshots, asked):
     calls = []
 
-    def rebuild(partition, patients, log_id):
-        calls.append(partition)
-        return {"p-9": patient(3, log=log_id, name="p-9")}
+    def rebuild(known, log_id):
+        calls.extend(known)
+        return {partition: {"p-9": patient(3, log=log_id, name="p-9")} for partition in known}
 
     ledger = Ledger(lambda partitions: snapshots, rebuild=rebuild, log_id="L")
     ledger.load([0])
@@ -119,7 +119,7 @@ def test_a_damaged_snapshot_is_a_reason_to_ask_the_log():
     snapshots.add(0, b"p-1", b"{")
     ledger = Ledger(
         lambda partitions: snapshots,
-        rebuild=lambda partition, patients, log_id: {"p-1": patient(7)},
+        rebuild=lambda known, log_id: {0: {"p-1": patient(7)}},
         log_id="L",
     )
     ledger.load([0])

@@ -212,6 +212,14 @@ def test_the_baseline_is_the_last_study_before_the_therapy():
     assert final(patient, 3).response == "PD"
 
 
+def test_a_therapy_that_started_before_the_first_study_has_no_baseline():
+    patient, _ = visits(20.0, 20.0, 30.0)
+    therapy = act("therapy", therapy=Therapy(plan="x", start=START - timedelta(weeks=7)))
+    patient, _ = told([therapy], patient)
+    assert final(patient, 2).response == "no comparison yet"
+    assert final(patient, 3).response == "PD", "growth shows without a baseline"
+
+
 def test_a_patients_own_limits():
     patient, _ = visits(12.0, 12.0)
     limits = Limits(sum_mm=12.0, least_diameter_mm=20.0)
