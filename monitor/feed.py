@@ -7,7 +7,7 @@ or on Kafka. One that takes nothing for long is cut off, and resumes by its Last
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
 from monitor.hub import Hub
-from monitor.screens import Drawn, Key, Screen, Screens
+from monitor.screens import Key, Screen, Screens
 from monitor.source import Bell, Part, Source
 from wire.envelope import rfc3339
 
@@ -71,15 +71,13 @@ class Feed:
     async def events(self, wanted: Wanted) -> AsyncIterator[bytes]:
         """Yield the feed as bytes of an event stream, until the client may not listen any more."""
         self.clients += 1
-        parts = self._source.follow(wanted.offset)
-        coming: asyncio.Future[Part] = asyncio.ensure_future(anext(parts))
+        client = _Client(self._source, wanted.offset)
         try:
             async with AsyncExitStack() as stack:
-                screen = None
+                screen, shown = None, None
                 if wanted.key is not None:
                     screen = await stack.enter_async_context(self._screens.watched(wanted.key))
                 yield RETRY
-                shown: Drawn | None = None
                 beat_s = look_s = 0.0
                 while not self._ended:
                     now_s = time.monotonic()
@@ -87,44 +85,82 @@ class Feed:
                         if not wanted.allowed():
                             return
                         look_s = now_s + ALLOWED_S
+                    if (part := client.part()) is not None:
+                        yield as_events(part)
                     if now_s >= beat_s:
-                        yield self._beat(wanted.key, screen)
+                        yield self._beat(client, wanted.key, screen)
                         beat_s = now_s + BEAT_S
-                    if coming.done():
-                        yield as_events(coming.result())
-                        coming = asyncio.ensure_future(anext(parts))
                     latest = screen.latest if screen is not None else None
                     if latest is not None and latest is not shown:
                         if (patch := latest.since(shown)) is not None:
                             yield event("patch", patch.decode())
                         shown = latest
-                    await self._something(coming, beat_s)
+                    await self._something(client, beat_s)
         finally:
             self.clients -= 1
-            coming.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await coming
-            await parts.aclose()
+            await client.close()
 
-    async def _something(self, coming: "asyncio.Future[Part]", until_s: float) -> None:
+    async def _something(self, client: "_Client", until_s: float) -> None:
         """Wait until there is something to do."""
         rung = asyncio.ensure_future(self._bell.wait(until_s - time.monotonic()))
-        both: set[asyncio.Future[Any]] = {coming, rung}
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {rung}
+        if client.coming is not None:
+            waiting.add(client.coming)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         rung.cancel()
 
-    def _beat(self, key: Key | None, screen: Screen | None) -> bytes:
+    def _beat(self, client: "_Client", key: Key | None, screen: Screen | None) -> bytes:
         """Return the beat: how the server is, so that nobody takes old values for new ones."""
         late = key is not None and screen is not None and screen.late(key.view, time.monotonic())
-        newest = self._hub.board.ring.next - 1
         said = {
             "time": rfc3339(datetime.now(UTC)),
             "broker": self._hub.broker,
             "cache": self._hub.cache,
             "ready": not self._hub.not_ready() and not late,
-            "newest_offset": newest if newest >= 0 else None,
+            "newest_offset": client.newest,
         }
         return event("beat", json.dumps(said))
+
+
+class _Client:
+    """How far a client has come in `alerts`, and what comes next.
+
+    newest : offset up to which it has been told all there is; None: none, or not known yet.
+    """
+
+    def __init__(self, source: Source, offset: int | None) -> None:
+        self._source = source
+        self._parts: AsyncGenerator[Part, None] | None = None
+        self.coming: asyncio.Future[Part] | None = None
+        self.newest: int | None = None
+        self._begin(offset)
+
+    def part(self) -> Part | None:
+        """Return the next messages, if they have come."""
+        if self.coming is None:  # from now on, and nobody knew yet when that is
+            self._begin(None)
+        if self._parts is None or self.coming is None or not self.coming.done():
+            return None
+        part = self.coming.result()
+        self.coming = asyncio.ensure_future(anext(self._parts))
+        self.newest = part.offset - 1
+        return part
+
+    async def close(self) -> None:
+        """Let go of what is being read for it."""
+        if self.coming is not None:
+            self.coming.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self.coming
+        if self._parts is not None:
+            await self._parts.aclose()
+
+    def _begin(self, offset: int | None) -> None:
+        begin = self._source.now() if offset is None else offset
+        if begin is not None:
+            self.newest = begin - 1 if begin > 0 else None
+            self._parts = self._source.follow(begin)
+            self.coming = asyncio.ensure_future(anext(self._parts))
 
 
 class Stream(EventSourceResponse):

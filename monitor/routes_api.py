@@ -28,9 +28,10 @@ EXPIRED = "expired, see PACS"
 STREAM = """Alerts and heartbeats as Server-Sent Events, each once and in order.
 
 Events: `alert` and `heartbeat` (id: the offset in topic `alerts`; data: the record as on the
-topic), `beat` every second (no id; how the server is), `gap` before what follows messages that
-Kafka does not have any more, or where the offset asked for lies beyond the end (data: from, to;
-read /api/alarms anew), `patch` with `view` (data: parts of the page that changed).
+topic), `beat` every second (no id; how the server is, and up to which offset this client has been
+told all there is), `gap` before what follows messages that Kafka does not have any more, or where
+the offset asked for lies beyond the end (data: from, to; read /api/alarms anew), `patch` with
+`view` (data: parts of the page that changed).
 
 Resumes after `Last-Event-ID` (header, else query `last_event_id`), or begins at `from`; without
 either only what comes from now on is sent."""

@@ -57,7 +57,7 @@ class Site:
             return views.alarms(known, key.role, now)
         if key.view == "system":
             return views.system(known, key.role, now)
-        return views.patient(known, key.patient_id or "", key.role, now, {})
+        return views.patient(known, key.patient_id or "", key.role, now)
 
     def draw(self, key: Key) -> Fragments | None:
         """Return the parts of a view; None where there is none."""

@@ -84,14 +84,14 @@ class Source:
         """Release the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def follow(self, offset: int | None) -> AsyncGenerator[Part, None]:
-        """Yield all messages from `offset` on, in order, for ever. None: what comes from now on."""
+    def now(self) -> int | None:
+        """Return the offset of what comes next; None until the topic is read to its end."""
+        return self._ring.next if self._read() else None
+
+    async def follow(self, offset: int) -> AsyncGenerator[Part, None]:
+        """Yield all messages from `offset` on, in order, for ever."""
         while True:
             at_end = self._read()
-            if offset is None:
-                offset = self._ring.next if at_end else None
-                await self._bell.wait(0.0 if at_end else WAIT_S)
-                continue
             found = self._ring.since(offset, AT_ONCE)
             if at_end and offset > self._ring.next:
                 # An offset of another log: who waited for it would hear nothing for long.

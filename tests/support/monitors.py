@@ -38,7 +38,9 @@ class Monitor:
         self._stack = stack
         self._home = stack.folder / "home"
         self.users = Users(self._home / "users.toml")
-        self.tokens = {role: self.users.add_token(f"{role}-1", role) for role in ROLES}
+        self.tokens: dict[str, str] = {
+            role: self.users.add_token(f"{role}-1", role) for role in ROLES
+        }
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]

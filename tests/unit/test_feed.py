@@ -9,7 +9,7 @@ import pytest
 from support.kafka_records import alert, heartbeat, said
 
 from monitor.board import Board
-from monitor.feed import Feed, Wanted, as_events, event
+from monitor.feed import Feed, Stream, Wanted, as_events, event
 from monitor.ring import heard
 from monitor.screens import Drawn, Key, Screens
 from monitor.source import Bell, Part, Source
@@ -241,6 +241,34 @@ def test_no_data_breaks_out_of_its_event(data):
     assert lines[:2] == ["id: 3", "event: alert"]
     assert all(line.startswith("data: ") for line in lines[2:-2])
     assert lines[-2:] == ["", ""]
+
+
+def test_a_client_that_takes_nothing_is_cut_off(monkeypatch):
+    monkeypatch.setattr("monitor.feed.SLOW_S", 0.3)
+    sent: list[bytes] = []
+
+    async def run():
+        server = Server()
+        for offset in range(2_000):
+            server.say(alert(offset), offset)
+
+        async def send(message):
+            if message["type"] == "http.response.body":
+                sent.append(message["body"])
+            if len(sent) > 2:  # its buffers are full, and it does not read
+                await asyncio.Event().wait()
+
+        async def receive():
+            await asyncio.Event().wait()
+
+        stream = Stream(server.feed.events(Wanted(0, None, lambda: True)))
+        async with asyncio.timeout(DEADLINE_S):
+            await stream({"type": "http", "method": "GET"}, receive, send)
+        return server.feed.clients
+
+    assert asyncio.run(run()) == 0
+    assert len(sent) == 3
+    assert sum(map(len, sent)) < 300_000  # handed over in parts, not all at once
 
 
 def test_a_gap_comes_before_what_follows_it():
