@@ -69,7 +69,12 @@ def monitor(*, host: str | None, port: int | None, demo: bool) -> None:
             )
 
         def health() -> Health:
-            return Health(not_ready=hub.not_ready(), facts={"url": url, "clients": _clients(site)})
+            facts = {
+                "url": url,
+                "clients": 0 if site.feed is None else site.feed.clients,
+                "unreadable": dict(hub.board.unreadable),
+            }
+            return Health(not_ready=hub.not_ready(), facts=facts)
 
         with surface("monitor", health):
             log.info("monitor", url=url, demo=demo)
@@ -152,7 +157,3 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _clients(site: Site) -> int:
-    return 0 if site.feed is None else site.feed.clients

@@ -1,6 +1,7 @@
 """What people do: checked against what is known, written to `actions`, the audit log."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 import structlog
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.access import Person
 from monitor.known import Known
@@ -26,7 +27,7 @@ SOURCE = "/lesionstream/monitor"
 CONFIRMED_S = 5.0
 """Who acts waits for the broker; above it they are told that it was not recorded."""
 
-CONTACT_MS = 3_000
+CONTACT_MS = 2_000
 VIEWS_S = 120.0
 """A view waits so long for a broker that is away; nobody waits for it."""
 
@@ -107,8 +108,8 @@ def granted(wish: Wish, person: Person, known: Known, now: datetime) -> Action:
             until=wish.until,
             therapy=wish.therapy,
         )
-    except ValueError as error:
-        raise Refused(422, "; ".join(_problems(error))) from error
+    except ValidationError as error:
+        raise Refused(422, "; ".join(one["msg"] for one in error.errors())) from error
 
 
 def _category(about: UUID | None, patient: Patient | None, known: Known) -> str:
@@ -145,12 +146,21 @@ class Recorder:
         ------
         NotRecorded   they do not within `CONFIRMED_S`.
         """
+        deadline = time.monotonic() + CONFIRMED_S
         try:
-            self._acts.send(self._topic, action).get(timeout=CONFIRMED_S)
+            sent = self._acts.send(self._topic, action)
+            sent.get(timeout=max(0.1, deadline - time.monotonic()))
         except KafkaError as error:
             self._acts.drop()
             log.error("action not recorded", action=action.action, error=type(error).__name__)
             raise NotRecorded("the broker did not confirm it") from error
+
+    def warm_up(self) -> None:
+        """Connect now: the first who acts need not wait for it."""
+        try:
+            self._acts.connect()
+        except KafkaError as error:
+            log.warning("no action could be recorded now", error=type(error).__name__)
 
     def note(self, action: Action) -> None:
         """Write an action, some time: nobody waits for it. What fails is logged."""
@@ -201,7 +211,7 @@ class _Connection:
             kind=Action.kind, id=str(action.id), source=SOURCE, time=datetime.now(UTC)
         )
         key = action.patient_id or f"{action.about}"
-        return self._connected().send(
+        return self.connect().send(
             topic,
             key=key.encode(),
             value=action.to_json(),
@@ -216,7 +226,13 @@ class _Connection:
         if producer is not None:
             producer.close(timeout=1)
 
-    def _connected(self) -> Any:
+    def connect(self) -> Any:
+        """Return the producer, connected.
+
+        Raises
+        ------
+        KafkaError   no broker answers.
+        """
         with self._lock:
             if self._producer is None:
                 self._producer = KafkaProducer(
@@ -265,7 +281,3 @@ class Views:
                 oldest = now_s - self._again_s
                 self._seen = {k: at for k, at in self._seen.items() if at > oldest}
             return new
-
-
-def _problems(error: ValueError) -> list[str]:
-    return [line.strip() for line in str(error).splitlines() if "Value error" in line] or ["no"]

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from types import FrameType
@@ -33,8 +34,8 @@ def make_app(site: Site) -> FastAPI:
         site.feed = Feed(hub, source, screens, bell)
         hub.on_alert(bell.ring_from_outside)
         hub.start()
-        warm = asyncio.get_running_loop().run_in_executor(None, site.pictures.warm_up)
-        warm.add_done_callback(lambda done: done.cancelled() or done.exception())
+        for warm_up in (site.pictures.warm_up, site.recorder.warm_up):
+            threading.Thread(target=warm_up, name="warm up", daemon=True).start()
         try:
             yield
         finally:

@@ -99,6 +99,8 @@ class Board:
         """Take an alert or a heartbeat from `alerts`."""
         with self._taking("alerts", record):
             message = None
+            if record.offset < self.ring.next:  # the topic was made anew, or has lost its end
+                self._history.clear()
             try:
                 message = heard(record)
             finally:

@@ -12,7 +12,7 @@ from monitor.shapes import Outline
 from wire.records import Finding, FrameAddress, LesionCandidate
 
 MOST = 300_000
-"""Findings. One takes 0.6 kB; a CT scanner makes a few hundred an hour."""
+"""Findings. One takes 0.5 kB; a CT scanner makes a few hundred an hour."""
 
 KEPT_S = 24 * 3600
 """As long as `frames` keeps what they are about."""

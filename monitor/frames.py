@@ -6,13 +6,13 @@ import queue
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
 from monitor.known import FrameRef
 from monitor.picture import Layer, Window, draw
-from wire.decode_pool import DecodePool
+from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.envelope import Envelope
 from wire.reading import Reader
 from wire.records import Finding
@@ -55,7 +55,8 @@ class Pictures:
 
     def warm_up(self) -> None:
         """Start a drawing process now: the first picture need not wait the second that takes."""
-        self._pool.warm_up()
+        with suppress(DecoderUnavailable, RuntimeError):  # said to who asks, or closed meanwhile
+            self._pool.warm_up()
 
     def png(self, ref: FrameRef, layer: Layer, window: Window) -> bytes:
         """Return a frame, or its heat map over the whole frame, as PNG of the frame's size.

@@ -23,7 +23,7 @@ RESULTS_S = 24 * 3600.0
 """As long as `frames` keeps what the findings are about."""
 
 MOST_RESULTS = 50_000
-"""Of each partition. A start reads 8,000 findings a second."""
+"""Of each partition; beyond it the oldest frames are not offered after a restart."""
 
 ALERTS_READ = 20_000
 """Five hours of heartbeats: what is remembered of what was said."""
