@@ -48,10 +48,14 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An alert with its offset in `alerts`: the SSE id."""
+    """An alert with its offset in `alerts`: the SSE id.
+
+    time : when it was said, by its envelope. An alert's own times are the device's, shifted.
+    """
 
     offset: int
     alert: Alert
+    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
