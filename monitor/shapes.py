@@ -126,7 +126,7 @@ class SliceLine(Shape):
     """One frame of a series."""
 
     finding_id: UUID
-    sop_instance_uid: str | None
+    sop_instance_uid: str | None = Field(description="null: expired")
     frame_number: int | None
     location_mm: float | None
     probability: float | None

@@ -12,7 +12,6 @@ from monitor.shapes import (
     Advice,
     AlarmLine,
     Bar,
-    Outline,
     PatientSheet,
     Role,
     SeriesSheet,
@@ -23,32 +22,25 @@ from monitor.shapes import (
 from monitor.tiles import tile
 from wire.assessment import NO_COMPARISON, Assessment, Response
 from wire.patient import Patient, RecommendationState, SeriesState, Slice
-from wire.records import Finding
 
 SCREEN = 0.5
-"""Outlined from here on, where a finding does not name its engine's `screen`: each engine's is
-shifted so."""
-
-Findings = Mapping[UUID, Finding]
+"""Outlined from here on: each engine's `screen`, by construction (docs/lesion.md)."""
 
 
-def sheet(
-    known: Known, patient: Patient, role: Role, bar: Bar, now: datetime, findings: Findings
-) -> PatientSheet:
+def sheet(known: Known, patient: Patient, role: Role, bar: Bar, now: datetime) -> PatientSheet:
     """Return a patient's page.
 
     Parameters
     ----------
     bar : of all alarms.
-    findings : of the patient's slices, as far as they were read again.
     """
     alarms = alarm_lines.of_patient(known, patient, role, now)
     called = alarm_lines.who(known, patient.patient_id, role)
     base, now_item = _compared(patient)
     return PatientSheet(
         tile=tile(patient, known.newest.get(patient.patient_id), called, alarms),
-        baseline=_series(base, known.frames, findings) if base else None,
-        now=_series(now_item, known.frames, findings) if now_item else None,
+        baseline=_series(base, known.frames) if base else None,
+        now=_series(now_item, known.frames) if now_item else None,
         studies=tuple(_study(uid, state) for uid, state in studies(patient)),
         therapies=tuple(
             TherapyMark(
@@ -99,7 +91,7 @@ def _compared(patient: Patient) -> tuple[Item | None, Item | None]:
     return (base, patient.series[base]), now
 
 
-def _series(item: Item, frames: Mapping[UUID, FrameRef], findings: Findings) -> SeriesSheet:
+def _series(item: Item, frames: Mapping[UUID, FrameRef]) -> SeriesSheet:
     uid, state = item
     said = state.assessment
     places = sorted(
@@ -110,7 +102,7 @@ def _series(item: Item, frames: Mapping[UUID, FrameRef], findings: Findings) -> 
             str(place[0]),
         ),
     )
-    slices = tuple(_slice(i, seen, frames.get(i), findings.get(i)) for i, seen in places)
+    slices = tuple(_slice(i, seen, frames.get(i)) for i, seen in places)
     likeliest = max(range(len(slices)), key=lambda n: slices[n].probability or -1.0, default=0)
     return SeriesSheet(
         series_instance_uid=uid,
@@ -133,36 +125,24 @@ def _series(item: Item, frames: Mapping[UUID, FrameRef], findings: Findings) -> 
     )
 
 
-def _slice(i: UUID, seen: Slice, ref: FrameRef | None, finding: Finding | None) -> SliceLine:
-    uid = ref.sop_instance_uid if ref else finding.sop_instance_uid if finding else None
-    number = ref.frame_number if ref else finding.frame_number if finding else None
-    image = f"/api/frames/{quote(ref.sop_instance_uid, safe='')}/{number}.png" if ref else None
+def _slice(i: UUID, seen: Slice, ref: FrameRef | None) -> SliceLine:
     return SliceLine(
         finding_id=i,
-        sop_instance_uid=uid,
-        frame_number=number,
+        sop_instance_uid=ref.sop_instance_uid if ref else None,
+        frame_number=ref.frame_number if ref else None,
         location_mm=seen.location_mm,
         probability=seen.probability,
         reason=seen.reason.value if seen.reason else None,
-        image=image,
-        heat=image is not None and finding is not None and finding.heat_map is not None,
-        outlines=_outlines(finding) if finding else (),
+        image=_address(ref) if ref else None,
+        heat=ref is not None and ref.heat_map,
+        outlines=tuple(o for o in (ref.outlines if ref else ()) if o.probability >= SCREEN),
     )
 
 
-def _outlines(finding: Finding) -> tuple[Outline, ...]:
-    screen = finding.engine.screen if finding.engine.screen is not None else SCREEN
-    return tuple(
-        Outline(
-            x_px=found.x_px,
-            y_px=found.y_px,
-            box=found.box,
-            diameter_mm=found.diameter_mm,
-            probability=found.probability,
-        )
-        for found in finding.lesions
-        if found.probability >= screen
-    )
+def _address(ref: FrameRef) -> str:
+    """Return where the picture is; of this finding, should the UID have been used again."""
+    uid = quote(ref.sop_instance_uid, safe="")
+    return f"/api/frames/{uid}/{ref.frame_number}.png?finding={ref.finding_id}"
 
 
 def _study(uid: str, state: SeriesState) -> StudyPoint:

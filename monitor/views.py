@@ -3,10 +3,8 @@
 The same objects are rendered as pages (`monitor.pages`) and answered by `/api`.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
 from itertools import chain
-from uuid import UUID
 
 from monitor import alarm_lines, sheets
 from monitor.known import Known
@@ -22,7 +20,6 @@ from monitor.shapes import (
     WorkerLine,
 )
 from monitor.tiles import need, tile
-from wire.records import Finding
 
 HISTORY_SHOWN = 100
 LETTERS_SHOWN = 50
@@ -52,21 +49,14 @@ def ward(known: Known, role: Role, now: datetime) -> Ward:
     )
 
 
-def patient(
-    known: Known, patient_id: str, role: Role, now: datetime, findings: Mapping[UUID, Finding]
-) -> PatientSheet | None:
-    """Return one patient's page; None for one that is not known.
-
-    Parameters
-    ----------
-    findings : of the patient's slices, for outlines; those that are missing have none.
-    """
+def patient(known: Known, patient_id: str, role: Role, now: datetime) -> PatientSheet | None:
+    """Return one patient's page; None for one that is not known."""
     found = known.patients.get(patient_id)
     if found is None:
         return None
     lines, technical = _lines(known, role, now), alarm_lines.technical(known, now)
     bar = alarm_lines.bar(known, _all(lines, technical))
-    return sheets.sheet(known, found, role, bar, now, findings)
+    return sheets.sheet(known, found, role, bar, now)
 
 
 def alarms(known: Known, role: Role, now: datetime) -> AlarmSheet:

@@ -80,12 +80,12 @@ class Viewer {
     const at = slice?.image;
     if (!at) return this.expired();
     const tone = document.querySelector("input[name=window]:checked").value;
-    this.load(this.image, `${at}?window=${tone}&layer=image`);
+    this.load(this.image, `${at}&window=${tone}`);
     this.part(".expired").hidden = true;
     this.image.hidden = false;
     this.image.alt = this.part(".where").textContent;
     this.heat.hidden = !slice.heat || !chosen("show-heat");
-    if (slice.heat) this.load(this.heat, `${at}?layer=heat`);
+    if (slice.heat) this.load(this.heat, `${at}&layer=heat`);
     this.heat.style.opacity = document.getElementById("opacity").value / 100;
     this.draw();
   }
@@ -114,9 +114,8 @@ class Viewer {
     note.hidden = false;
     this.image.hidden = this.heat.hidden = true;
     this.marks.replaceChildren();
-    note.textContent = slice
-      ? `Image expired: see the PACS. ${slice.sop_instance_uid ?? ""}`
-      : "No images here: see the PACS.";
+    const of = slice?.sop_instance_uid ?? `series ${this.uid}`;
+    note.textContent = this.uid ? `Image expired, see the PACS: ${of}` : "No images.";
   }
 
   // Outlines are in pixels of the frame; a whole number is the middle of a pixel.

@@ -6,9 +6,9 @@ What the pages show is then what they would show of such patients; only the pati
 import base64
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import chain
 from uuid import UUID, uuid5
 
 import cv2
@@ -17,6 +17,7 @@ from support.folding import told
 from support.records import ENGINE, SPACE, START, act, series
 
 from monitor.known import Called, Flow, FrameRef, Known, Letter, Newest, Said, Shadow
+from monitor.shapes import Outline
 from stream.policies import choose
 from wire.errors import Reason
 from wire.patient import Patient
@@ -35,6 +36,7 @@ SITE = choose("longitudinal", {"priorities": {"progressive-disease": "high"}})
 """No rule is high by itself: this site wants progression so."""
 
 SIZE_PX = 512
+_DRAWN = set(Outline.model_fields)
 A, B, C = (70.0, -30.0, 30.0), (-75.0, 20.0, 35.0), (60.0, 50.0, 22.0)
 FIRST = (
     "Ada", "Ben", "Carla", "Deniz", "Emil", "Fatma", "Greta", "Hugo", "Ines", "Jan", "Kaya", "Lena",
@@ -68,11 +70,7 @@ def pretend_ward(count: int = 24, *, now: datetime = NOW) -> Known:
         newest=newest,
         technical={alarm.alarm_id: alarm},
         history=_history(patients, alarm, now),
-        frames={
-            i: replace(ref, sop_instance_uid=f"{patient_id}.{ref.sop_instance_uid}")
-            for patient_id, patient in patients.items()
-            for i, ref in _refs(patient)
-        },
+        frames=dict(chain.from_iterable(map(_refs, patients.values()))),
         called=called,
         names_from="the vault of this site",
         beds_from="beds.csv",
@@ -82,11 +80,6 @@ def pretend_ward(count: int = 24, *, now: datetime = NOW) -> Known:
         cache="ok",
         ready=True,
     )
-
-
-def findings_of(known: Known, patient_id: str) -> Mapping[UUID, Finding]:
-    """Return the findings of a patient's slices, as they stand on `results`."""
-    return {i: f for i, f in _findings().items() if i in _slices(known.patients[patient_id])}
 
 
 def technical(now: datetime) -> Alert:
@@ -220,10 +213,6 @@ def heat_map(places: tuple[tuple[float, float], ...]) -> str:
     return base64.b64encode(png.tobytes()).decode()
 
 
-def _slices(patient: Patient) -> set[UUID]:
-    return {i for state in patient.series.values() for i in state.slices}
-
-
 def _refs(patient: Patient) -> Iterator[tuple[UUID, FrameRef]]:
     """Yield where frames lie; those of the first study have expired."""
     known = _findings()
@@ -231,8 +220,21 @@ def _refs(patient: Patient) -> Iterator[tuple[UUID, FrameRef]]:
         if uid == "1.1" and len(patient.series) > 3:
             continue
         for number, i in enumerate(state.slices):
-            place = FrameAddress(topic="frames", partition=0, offset=number)
-            yield i, FrameRef(i, known[i].sop_instance_uid or "", 1, (0, number), place)
+            yield i, _ref(known[i], patient.patient_id, number)
+
+
+def _ref(finding: Finding, patient_id: str, number: int) -> FrameRef:
+    return FrameRef(
+        finding_id=finding.id,
+        frame_id=finding.frame_id,
+        patient_id=patient_id,
+        sop_instance_uid=f"{patient_id}.{finding.sop_instance_uid}",
+        frame_number=1,
+        finding=(0, number),
+        frame=FrameAddress(topic="frames", partition=0, offset=number),
+        outlines=tuple(Outline(**found.model_dump(include=_DRAWN)) for found in finding.lesions),
+        heat_map=finding.heat_map is not None,
+    )
 
 
 def _renamed(patient: Patient, patient_id: str) -> Patient:

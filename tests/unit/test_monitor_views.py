@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cache
 
 import pytest
-from support.pretend_ward import NOW, findings_of, pretend_ward
+from support.pretend_ward import NOW, pretend_ward
 
 from monitor import views
 from monitor.known import Known
@@ -35,7 +35,7 @@ def tile(cause, known=None, **wanted):
 def sheet(shown, role="clinician", known=None):
     known = known or ward()
     pid = shown.who.patient_id
-    found = views.patient(known, pid, role, NOW, findings_of(known, pid))
+    found = views.patient(known, pid, role, NOW)
     assert found is not None
     return found
 
@@ -114,11 +114,11 @@ def test_a_patient_of_whom_nothing_is_known_has_an_honest_tile():
     (shown,) = views.ward(known, "nurse", NOW).tiles
     assert (shown.probability, shown.response, shown.last_frame) == (None, None, None)
     assert shown.recommendation == ""
-    assert views.patient(known, "p-x", "nurse", NOW, {}).now is None
+    assert views.patient(known, "p-x", "nurse", NOW).now is None
 
 
 def test_a_patient_that_is_not_known_has_no_page():
-    assert views.patient(ward(), "p-nobody", "nurse", NOW, {}) is None
+    assert views.patient(ward(), "p-nobody", "nurse", NOW) is None
 
 
 # -- who may see what -----------------------------------------------------------------------------
@@ -279,40 +279,37 @@ def test_slices_go_from_the_feet_to_the_head_and_the_likeliest_is_shown():
     assert now.slices[now.shown].probability == max(one.probability for one in now.slices)
 
 
-def test_outlines_are_the_candidates_of_the_finding():
-    shown = tiles()[0]
-    one = sheet(shown).now
-    known = findings_of(ward(), shown.who.patient_id)
-    outlined = [seen for seen in one.slices if seen.outlines]
+def test_outlines_are_the_candidates_at_the_screen():
+    outlined = [seen for seen in sheet(tiles()[0]).now.slices if seen.outlines]
     assert outlined
     for seen in outlined:
-        lesions = known[seen.finding_id].lesions
-        assert [(o.x_px, o.y_px, o.box, o.probability) for o in seen.outlines] == [
-            (c.x_px, c.y_px, c.box, c.probability) for c in lesions if c.probability >= 0.5
-        ]
+        known = ward().frames[seen.finding_id].outlines
+        assert seen.outlines == tuple(o for o in known if o.probability >= 0.5)
         assert seen.heat
 
 
-def test_a_finding_that_was_not_read_again_has_no_outlines():
-    pid = tiles()[0].who.patient_id
-    made = views.patient(ward(), pid, "nurse", NOW, {})
-    assert not any(seen.outlines or seen.heat for seen in made.now.slices)
-    assert all(seen.image for seen in made.now.slices)
+def test_faint_candidates_are_not_outlined():
+    frames = {
+        i: replace(
+            ref,
+            outlines=tuple(o.model_copy(update={"probability": 0.49}) for o in ref.outlines),
+        )
+        for i, ref in ward().frames.items()
+    }
+    made = sheet(tiles()[0], known=replace(ward(), frames=frames))
+    assert not any(seen.outlines for seen in made.now.slices)
 
 
 def test_expired_images_have_no_address():
-    shown = tile("progressive-disease", inactivation="none")
-    made = sheet(shown, known=replace(ward(), frames={}))
+    made = sheet(tiles()[0], known=replace(ward(), frames={}))
     assert made.now.slices
-    assert all(seen.image is None for seen in made.now.slices)
-    assert all(seen.sop_instance_uid for seen in made.now.slices)  # by which the PACS has it
+    assert not any(seen.image or seen.heat or seen.outlines for seen in made.now.slices)
 
 
 def test_an_address_is_safe_whatever_the_uid_is():
-    shown = tiles()[0]
     frames = {i: replace(r, sop_instance_uid="../a b?") for i, r in ward().frames.items()}
-    made = sheet(shown, known=replace(ward(), frames=frames))
-    assert made.now.slices[0].image == "/api/frames/..%2Fa%20b%3F/1.png"
+    first = sheet(tiles()[0], known=replace(ward(), frames=frames)).now.slices[0]
+    assert first.image == f"/api/frames/..%2Fa%20b%3F/1.png?finding={first.finding_id}"
 
 
 def test_advice_of_the_newest_series_comes_first():
