@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lesionstream import cli_devices
+from lesionstream import cli_devices, cli_monitor
 from lesionstream.cli_engines import engines_app, evaluate_app, train_app
 from lesionstream.cli_options import Jsonl, Paths
 from lesionstream.cli_policies import policy_app
@@ -38,6 +38,8 @@ app.add_typer(letters_app, name="dead-letters")
 app.add_typer(policy_app, name="policy")
 app.command()(cli_devices.listen)
 app.command()(cli_devices.simulate)
+app.command()(cli_monitor.monitor)
+app.add_typer(cli_monitor.users_app, name="users")
 
 
 class Device(StrEnum):
@@ -262,6 +264,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from identity.pseudonyms import KeyFileError
     from lesionstream.settings import SettingsError
     from local import LocalError
+    from monitor.users import UsersFileError
     from producers.publisher import PublishError
     from producers.scanner.device import NotTaken
     from stream.policies import PolicyError
@@ -277,6 +280,7 @@ def _expected() -> tuple[type[Exception], ...]:
         LocalError,
         PolicyError,
         PublishError,
+        UsersFileError,
         NotTaken,
         BrokerUnavailable,
         DecoderUnavailable,

@@ -74,6 +74,26 @@ class Settings(BaseSettings):
         pattern=r"^[^\s:/]+:\d{1,5}$",
         description="host:port of /metrics, /live and /ready; port 0 takes a free one",
     )
+    monitor: str = Field(
+        "127.0.0.1:8080",
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):\d{1,5}$",
+        description="host:port of the bedside monitor",
+    )
+    users_file: Path | None = Field(
+        None, description="who may see the monitor; default: users.toml in the state folder"
+    )
+    beds: Path | None = Field(
+        None, description="CSV: PatientID or pseudonym, and the bed, as the monitor shows it"
+    )
+    trusted_proxies: str = Field(
+        "", description="addresses or networks, comma-separated, whose word on users is believed"
+    )
+    user_header: str = Field(
+        "X-Forwarded-User", pattern=r"^[A-Za-z0-9-]+$", description="in which such a proxy names"
+    )
+    role_header: str = Field(
+        "X-Forwarded-Role", pattern=r"^[A-Za-z0-9-]+$", description="in which it says the role"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
@@ -90,6 +110,11 @@ class Settings(BaseSettings):
     def pseudonym_key_file(self) -> Path:
         """Return where the key of the pseudonyms lies."""
         return self.key_file or self.home / "pseudonym.key"
+
+    @property
+    def users(self) -> Path:
+        """Return where the users of the monitor stand."""
+        return self.users_file or self.home / "users.toml"
 
     @property
     def quarantine(self) -> Path:

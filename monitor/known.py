@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from monitor.shapes import Outline
 from wire.patient import Patient
 from wire.records import Alert, EngineUsed, FrameAddress, Heartbeat
 
@@ -14,16 +15,23 @@ ProbeState = Literal["ok", "away", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class FrameRef:
-    """Where one finding, and the frame it is about, can be read again.
+    """Where one finding, and the frame it is about, can be read again; what is drawn over it.
 
+    patient_id : None where the frame did not say.
     finding : (partition, offset) in `results`.
+    outlines : its lesions, most probable first.
+    heat_map : whether the finding has one.
     """
 
     finding_id: UUID
+    frame_id: UUID
+    patient_id: str | None
     sop_instance_uid: str
     frame_number: int
     finding: tuple[int, int]
     frame: FrameAddress
+    outlines: tuple[Outline, ...]
+    heat_map: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +39,8 @@ class Newest:
     """The newest frames of one patient.
 
     received_time : of the newest one.
-    trend : (received_time, lesion_probability) of the last scored ones, oldest first.
+    trend : (received_time, lesion_probability) of the last scored ones, in the order in which they
+        were answered.
     """
 
     received_time: datetime | None
@@ -48,10 +57,14 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An alert with its offset in `alerts`: the SSE id."""
+    """An alert with its offset in `alerts`: the SSE id.
+
+    time : when it was said, by its envelope. An alert's own times are the device's, shifted.
+    """
 
     offset: int
     alert: Alert
+    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +93,14 @@ class Shadow:
 class Flow:
     """How the stream runs. Unknown numbers are None.
 
-    lag : consumer group -> messages that wait.
-    members : consumer group -> processes.
+    lag : worker (scoring, patients) -> messages that wait.
+    members : worker -> processes.
     delay_p50_ms, delay_p99_ms : from the last byte received to the finding, of the last minutes.
     frames_per_s : findings over the last 10 s.
-    not_scored : reason -> findings of the last 24 h.
+    frames : findings of the last 24 h, each counted once however often it was said.
+    not_scored : reason -> those of them that are not scored.
+    engines : that answered in the last 24 h, the last one first.
+    dead_letters : in all; `letters` are the last of them, newest first.
     """
 
     lag: Mapping[str, int | None] = field(default_factory=dict)

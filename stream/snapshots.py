@@ -58,16 +58,8 @@ class Snapshots:
 
 
 def newer(one: Patient, other: Patient) -> bool:
-    """Tell whether `one` is at least as far as `other`.
-
-    A state that has folded all of the other's messages is; where neither has (a zombie and its
-    successor), the one written in the later generation of the consumer group.
-    """
-    if one.version.covers(other.version):
-        return True
-    if other.version.covers(one.version):
-        return False
-    return one.generation >= other.generation
+    """Tell whether `one` is at least as far as `other`."""
+    return one.edition.replaces(other.edition)
 
 
 def read_snapshots(bootstrap: str, names: Names, partitions: Iterable[int]) -> Snapshots:

@@ -46,6 +46,25 @@ class Version(Record):
         return self.results >= other.results and self.actions >= other.actions
 
 
+class Edition(Record):
+    """Which snapshot of a patient: how far it has come, and in which generation it was written."""
+
+    version: Version
+    generation: int = 0
+
+    def replaces(self, other: "Edition") -> bool:
+        """Tell whether this one is at least as far as the other.
+
+        A state that has folded all of the other's messages is; where neither has (a zombie and its
+        successor), the one written in the later generation of the consumer group.
+        """
+        if self.version.covers(other.version):
+            return True
+        if other.version.covers(self.version):
+            return False
+        return self.generation >= other.generation
+
+
 class Mark(NamedTuple):
     """A candidate of a finding, placed in the patient. `alarming`: at the engine's alarm point."""
 
@@ -226,3 +245,8 @@ class Patient(Record):
     def new(cls, patient_id: str, log: str) -> Self:
         """Return a patient of whom nothing is known yet, in the log of these topics."""
         return cls(patient_id=patient_id, version=Version(log=log))
+
+    @property
+    def edition(self) -> Edition:
+        """Return which snapshot this is."""
+        return Edition(version=self.version, generation=self.generation)

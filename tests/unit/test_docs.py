@@ -57,6 +57,7 @@ def test_errors_tell_the_operator_what_to_do():
     from identity.pseudonyms import KeyFileError
     from lesionstream.settings import SettingsError
     from local import LocalError
+    from monitor.users import UsersFileError
     from producers.publisher import PublishError
     from producers.quarantine import QuarantineFull
     from wire.errors import FrameError
@@ -64,6 +65,6 @@ def test_errors_tell_the_operator_what_to_do():
 
     for error in (
         CatalogueError, EngineFailed, KeyFileError, SettingsError, LocalError, PublishError,
-        QuarantineFull, FrameError, BrokerUnavailable,
+        QuarantineFull, FrameError, BrokerUnavailable, UsersFileError,
     ):  # fmt: skip
         assert "Operator action:" in (error.__doc__ or ""), error
