@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.card import EngineCard, KnownAnswers
-from engines.loading import load_engine, read_card
+from engines.loading import Precision, load_engine, read_card
 from engines.protocol import CtSlice, Engine
 
 SIZE = 224
@@ -73,8 +73,9 @@ def wrong(card: EngineCard, precision: str, first: KnownAnswers, now: KnownAnswe
 def note(folder: Path) -> EngineCard:
     """Write the known answers of the engine in `folder`, in all its precisions, into its card."""
     card = read_card(folder.name, catalogues=[folder.parent])
-    answers = {}
-    for precision in ("fp32", *(variant.precision for variant in card.variants)):
+    answers: dict[str, KnownAnswers] = {}
+    wanted: list[Precision] = ["fp32", *(variant.precision for variant in card.variants)]
+    for precision in wanted:
         engine = load_engine(folder.name, precision=precision, catalogues=[folder.parent])
         answers[precision] = ask(engine)
         engine.close()

@@ -16,7 +16,8 @@ import structlog
 from faust.types import EventT, StreamT
 
 from engines import CtSlice, Engine, EngineError
-from engines.known_answer import KnownAnswers, known_frames, wrong
+from engines.card import KnownAnswers
+from engines.known_answer import known_frames, wrong
 from stream import metrics
 from stream.faust_app import (
     Outgoing,
@@ -120,6 +121,7 @@ class ScoringWorker:
         self._decode = decode
         self._shadow = shadow
         self._shadow_scorer = None if shadow is None else self._scorer_of(shadow)
+        self._first: KnownAnswers | None = None
         self._use(engine)
         self._results = results
         self._dead_letters = dead_letters
@@ -204,7 +206,7 @@ class ScoringWorker:
 
     def _use(self, engine: Engine) -> None:
         self._engine = engine
-        self._first: KnownAnswers | None = None
+        self._first = None
         self._pulse.checked(_checked(engine, None, "not asked yet"))
         self._scorer = self._scorer_of(engine)
         card = engine.card
