@@ -1,8 +1,10 @@
 """Read topics without a consumer group: to the end, or on and on."""
 
 import contextlib
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -12,6 +14,12 @@ from wire.topics import FIRST_CONTACT_MS, MAX_MESSAGE_BYTES
 
 POLL_MS = 250
 
+RECONNECT_MS = 1_000
+"""The longest pause between two attempts to reach a broker that was away; the library's own grows
+to 30 s, and for so long a reader would miss that it is back."""
+
+ANSWER_MS = 30_000
+
 
 def read(
     bootstrap: str,
@@ -19,6 +27,7 @@ def read(
     *,
     partitions: Iterable[int] | None = None,
     from_beginning: bool = True,
+    begin: int | None = None,
     follow: bool = False,
     until: int | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -29,6 +38,7 @@ def read(
     ----------
     partitions : all of them where None.
     from_beginning : False starts at what comes after this call.
+    begin : offset at which each partition starts, where it still has it.
     follow : True never ends by itself; False ends at what is the end when the call is made.
     until : offset at which each partition ends, if that is before its end.
     stop : asked after each poll.
@@ -37,13 +47,15 @@ def read(
     ------
     BrokerUnavailable   no broker answers, or the topic is missing.
     """
-    with _consumer(bootstrap, topic) as consumer:
-        places = _assign(consumer, topic, partitions)
+    with open_consumer(bootstrap, topic) as consumer:
+        places = assign(consumer, topic, partitions)
         ends = consumer.end_offsets(places)
         if until is not None:
             ends = {place: min(end, until) for place, end in ends.items()}
         for place in places:
-            if from_beginning:
+            if begin is not None:
+                consumer.seek(place, begin)
+            elif from_beginning:
                 consumer.seek_to_beginning(place)
             else:
                 consumer.seek(place, ends[place])
@@ -61,21 +73,64 @@ def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | N
     ------
     BrokerUnavailable   no broker answers, or the topic is missing.
     """
-    with _consumer(bootstrap, topic) as consumer:
-        (place,) = _assign(consumer, topic, [partition])
-        first = consumer.beginning_offsets([place])[place]
-        end = consumer.end_offsets([place])[place]
-        if not first <= offset < end:
-            return None
-        consumer.seek(place, offset)
-        while consumer.position(place) <= offset:
-            for record in consumer.poll(timeout_ms=POLL_MS, max_records=1).get(place, []):
-                return record if record.offset == offset else None
+    with Reader(bootstrap) as reader:
+        return reader.one(topic, partition, offset)
+
+
+class Reader:
+    """Reads single records by a connection that stays. Not thread-safe.
+
+    Raises
+    ------
+    BrokerUnavailable   no broker answers; close the reader and open another.
+    """
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+        self._open = contextlib.ExitStack()
+        self._consumer = self._open.enter_context(open_consumer(bootstrap, "single records"))
+
+    def one(
+        self, topic: str, partition: int, offset: int, *, within_s: float = math.inf
+    ) -> Any | None:
+        """Return one record; None where there is none (any more) at this offset.
+
+        Raises
+        ------
+        BrokerUnavailable   no broker answers within `within_s`, or the topic is missing.
+        """
+        deadline = time.monotonic() + within_s
+        consumer, answer_ms = self._consumer, min(within_s * 1000, ANSWER_MS)
+        try:
+            (place,) = assign(consumer, topic, [partition])
+            first = consumer.beginning_offsets([place], timeout_ms=answer_ms)[place]
+            end = consumer.end_offsets([place], timeout_ms=answer_ms)[place]
+            if not first <= offset < end:
+                return None
+            consumer.seek(place, offset)
+            while consumer.position(place) <= offset:
+                for record in consumer.poll(timeout_ms=POLL_MS, max_records=1).get(place, []):
+                    return record if record.offset == offset else None
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailable(f"{topic} was not read within {within_s:g} s")
+        except KafkaError as error:
+            where = f"{topic} from {self._bootstrap}"
+            raise BrokerUnavailable(f"reading {where} failed ({error})") from error
         return None
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 @contextlib.contextmanager
-def _consumer(bootstrap: str, topic: str) -> Iterator[KafkaConsumer]:
+def open_consumer(bootstrap: str, topic: str) -> Iterator[KafkaConsumer]:
     """Yield a consumer without a group; what goes wrong is one `BrokerUnavailable`."""
     try:
         consumer = KafkaConsumer(
@@ -84,6 +139,7 @@ def _consumer(bootstrap: str, topic: str) -> Iterator[KafkaConsumer]:
             auto_offset_reset="earliest",
             fetch_max_bytes=2 * MAX_MESSAGE_BYTES,
             client_id="lesionstream-reader",
+            reconnect_backoff_max_ms=RECONNECT_MS,
             bootstrap_timeout_ms=FIRST_CONTACT_MS,
         )
     except (KafkaError, ValueError, OSError) as error:
@@ -96,9 +152,15 @@ def _consumer(bootstrap: str, topic: str) -> Iterator[KafkaConsumer]:
         consumer.close()
 
 
-def _assign(
+def assign(
     consumer: KafkaConsumer, topic: str, partitions: Iterable[int] | None
 ) -> list[TopicPartition]:
+    """Give a consumer partitions of a topic, all of them where None; return them.
+
+    Raises
+    ------
+    BrokerUnavailable   the topic is missing.
+    """
     known = consumer.partitions_for_topic(topic)
     if not known:
         raise BrokerUnavailable(f"topic {topic} is missing: run `lesionstream topics create`")
