@@ -1,6 +1,6 @@
 """Consumer groups: who works, and how far behind; asked of the broker, not of the workers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -19,11 +19,13 @@ class GroupState:
     lag : messages behind, by partition.
     members : processes in the group.
     stable : whether each has its partitions.
+    done : the offset up to which all is acknowledged, by partition.
     """
 
     lag: dict[int, int]
     members: int
     stable: bool
+    done: dict[int, int] = field(default_factory=dict)
 
     @property
     def behind(self) -> int:
@@ -80,13 +82,15 @@ class GroupWatch:
             described = self._admin.describe_groups([self._group])[self._group]
         except (KafkaError, ValueError, OSError) as error:
             raise BrokerUnavailable(f"group {self._group} cannot be asked ({error})") from error
-        lag = {}
+        lag, done = {}, {}
         for place in places:
             entry = committed.get(place)
             offset = entry.offset if entry is not None and entry.offset >= 0 else starts[place]
-            lag[place.partition] = max(0, ends[place] - max(offset, starts[place]))
+            done[place.partition] = max(offset, starts[place])
+            lag[place.partition] = max(0, ends[place] - done[place.partition])
         members = len(described["members"])
-        return GroupState(lag, members, bool(members) and described["group_state"] == "Stable")
+        stable = bool(members) and described["group_state"] == "Stable"
+        return GroupState(lag, members, stable, done)
 
     def close(self) -> None:
         """Release the connections."""

@@ -302,7 +302,9 @@ class Action(Record):
 
     id: UUID
     action: Literal["acknowledge", "silence", "sign-off", "reject", "view", "therapy"]
-    patient_id: str = Field(alias="PatientID")
+    patient_id: str | None = Field(
+        alias="PatientID", description="null: about an alarm that is about no patient"
+    )
     about: UUID | None = Field(
         None,
         description="id of the alarm that is acknowledged or silenced, of the recommendation that "
@@ -318,6 +320,8 @@ class Action(Record):
     def _whole(self) -> Self:
         if self.about is None and self.action not in ("view", "therapy"):
             raise ValueError(f"{self.action} needs `about`: the id it answers")
+        if self.patient_id is None and self.action not in ("acknowledge", "silence"):
+            raise ValueError(f"{self.action} needs a PatientID")
         if self.action == "reject" and not (self.reason or "").strip():
             raise ValueError("a rejection needs a reason")
         if (self.therapy is not None) != (self.action == "therapy"):
