@@ -123,6 +123,14 @@ def worker(
 
 
 @app.command()
+def watchdog() -> None:
+    """Say a heartbeat each second, and technical alarms for what blinds the ward."""
+    from lesionstream import vigilance
+
+    vigilance.watch()
+
+
+@app.command()
 def replay(
     paths: Paths,
     fps: Annotated[

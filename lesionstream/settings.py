@@ -74,6 +74,14 @@ class Settings(BaseSettings):
         pattern=r"^[^\s:/]+:\d{1,5}$",
         description="host:port of /metrics, /live and /ready; port 0 takes a free one",
     )
+    workers: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s,/]+(,https?://[^\s,/]+)*$",
+        description="http://host:port[,...] of workers elsewhere, for the watchdog to ask",
+    )
+    frames_quiet_s: float | None = Field(
+        None, gt=0, description="without a frame for so many seconds the watchdog alarms"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")

@@ -135,6 +135,8 @@ def symptoms(memory: Memory, seen: Seen) -> dict[str, Symptom | None]:
             found |= dict(_group(worker, seen.groups[worker], track, seen.now))
     if seen.workers is not None:
         found |= _processes(seen.workers, seen.groups.get("scoring"))
+    if seen.broker != "ok":
+        found.pop("worker-not-ready", None)  # without a broker nobody is, and that is said
     return found | dict(_flow(seen))
 
 
