@@ -180,6 +180,17 @@ def patient(
 
 
 @app.command()
+def reidentify(
+    pseudonym: Annotated[str, typer.Argument(help="As it stands in results and alarms: p-...")],
+    reason: Annotated[str, typer.Option(prompt="Why", help="Goes to the audit log.")],
+) -> None:
+    """Say who a patient is, as JSON. Who asked and why is noted in `audit.jsonl`."""
+    from lesionstream import naming
+
+    raise typer.Exit(naming.reidentify(pseudonym, reason))
+
+
+@app.command()
 def doctor() -> None:
     """Check everything, and say what to do about what is wrong. Exit code 1 if anything is."""
     from lesionstream import doctor as command
@@ -267,7 +278,9 @@ def fail(words: str) -> NoReturn:
 def _expected() -> tuple[type[Exception], ...]:
     """Return the errors that are a sentence to the user and no traceback."""
     from engines import EngineError
+    from identity.beds import BedsError
     from identity.pseudonyms import KeyFileError
+    from identity.vault import VaultError
     from lesionstream.settings import SettingsError
     from local import LocalError
     from producers.publisher import PublishError
@@ -278,6 +291,8 @@ def _expected() -> tuple[type[Exception], ...]:
     from wire.topic_admin import BrokerUnavailable
 
     return (
+        BedsError,
+        VaultError,
         EngineError,
         KeyFileError,
         SettingsError,

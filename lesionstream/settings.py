@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         None, description="key of the pseudonyms; default: pseudonym.key in the state folder"
     )
+    vault_key_file: Path | None = Field(
+        None, description="key of the names; default: vault.key in the state folder"
+    )
     engine: str | None = Field(
         None, description="engine that scores; default: the one promoted, else the shipped one"
     )
@@ -98,6 +101,16 @@ class Settings(BaseSettings):
     def pseudonym_key_file(self) -> Path:
         """Return where the key of the pseudonyms lies."""
         return self.key_file or self.home / "pseudonym.key"
+
+    @property
+    def names_key_file(self) -> Path:
+        """Return where the key of the vault lies."""
+        return self.vault_key_file or self.home / "vault.key"
+
+    @property
+    def vault(self) -> Path:
+        """Return where the vault lies: the names of patients, encrypted."""
+        return self.home / "vault.sqlite"
 
     @property
     def quarantine(self) -> Path:

@@ -106,7 +106,7 @@ class Watchdog:
             target=self._cache.run, args=[self._stop], name="cache", daemon=True
         )
         cache.start()
-        lookers = (*self._groups.values(), self._flow, self._workers)
+        lookers: tuple[Looker[Any], ...] = (*self._groups.values(), self._flow, self._workers)
         threads = [
             cache,
             self._speaker.start(self._stop),
