@@ -80,7 +80,8 @@ class Settings(BaseSettings):
     workers: str | None = Field(
         None,
         pattern=r"^https?://[^\s,/]+(,https?://[^\s,/]+)*$",
-        description="http://host:port[,...] of workers elsewhere, for the watchdog to ask",
+        description="http://host:port[,...] of workers elsewhere, for the watchdog to ask; a name "
+        "may stand for several",
     )
     frames_quiet_s: float | None = Field(
         None, gt=0, description="without a frame for so many seconds the watchdog alarms"

@@ -2,10 +2,12 @@
 
 import fcntl
 import signal
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -52,7 +54,22 @@ def _workers() -> Iterator[tuple[str, str]]:
         if place.running and not place.name.startswith(f"{NAME}@"):
             yield place.name, f"http://{place.address}"
     for address in filter(None, (settings().workers or "").split(",")):
-        yield address.removeprefix("http://"), address
+        yield from _behind(address)
+
+
+def _behind(address: str) -> Iterator[tuple[str, str]]:
+    """Yield each process behind an address: a service's name may stand for many containers."""
+    parts = urlsplit(address)
+    found: set[str] = set()
+    if parts.scheme == "http":
+        with suppress(OSError):  # a name that is not known does not answer: that is told
+            infos = socket.getaddrinfo(parts.hostname, parts.port, socket.AF_INET)
+            found = {str(info[4][0]) for info in infos}
+    if len(found) < 2:
+        yield parts.netloc, address
+        return
+    for host in sorted(found):
+        yield f"{parts.hostname} {host}", f"http://{host}:{parts.port or 80}"
 
 
 @contextmanager
