@@ -9,12 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.card import CT_CLASSES, Accepted, EngineCard, InputSpec, OperatingPoints
+from engines.card import (
+    CT_CLASSES,
+    Accepted,
+    EngineCard,
+    InputSpec,
+    KnownAnswers,
+    OperatingPoints,
+)
 from engines.classifier import Classifier, view_probability, view_size
 from engines.detector import INPUT_SHAPE, Detector, field_maps
 from engines.errors import CatalogueError, EngineFailed
+from engines.known_answer import ask
 from engines.model import Model
 from engines.onnx_runtime import OnnxModel
+from engines.protocol import Engine
 
 _UNKNOWN = "not stated by whoever added this model"
 
@@ -39,7 +48,7 @@ class Told:
 
 
 def add_onnx(path: Path, told: Told, catalogue: Path) -> EngineCard:
-    """Copy an ONNX file into `catalogue` with a card, once it has answered a black picture.
+    """Copy an ONNX file into `catalogue` with a card, once it has answered some pictures.
 
     A file with outputs `heat` and `diameter_mm` is a detector, any other a classifier of lungs.
 
@@ -53,10 +62,11 @@ def add_onnx(path: Path, told: Told, catalogue: Path) -> EngineCard:
     try:
         model = OnnxModel(path, threads=1)
         card = _card(path, model, told)
-        _try(model, card)
+        answers = _try(model, card)
         model.close()
     except (EngineFailed, ValueError) as error:
         raise CatalogueError(f"{path}: cannot be added: {error}") from error
+    card = card.model_copy(update={"known_answers": {"fp32": answers}})
     draft = catalogue / f".{told.name}.part"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -98,12 +108,14 @@ def _card(path: Path, model: Model, told: Told) -> EngineCard:
     )
 
 
-def _try(model: Model, card: EngineCard) -> None:
-    """Let the model answer a black picture, through the engine it will be."""
+def _try(model: Model, card: EngineCard) -> KnownAnswers:
+    """Let the model answer a black picture, and the known frames through the engine it will be."""
+    engine: Engine
     if card.task == "detect":
-        Detector(card, model)
+        engine = Detector(card, model)
         field_maps(model, np.zeros(card.input.shape[2:], dtype=np.float32))
     else:
-        Classifier(card, model)
+        engine = Classifier(card, model)
         size = view_size(card.input)
         view_probability(model, np.zeros((size, size), dtype=np.float32), card.input)
+    return ask(engine)

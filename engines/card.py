@@ -105,6 +105,10 @@ class Figure(_Frozen):
     n: Text
 
 
+KnownAnswers = tuple[float, float]
+"""lesion_probability of a known clear frame, and of one with a nodule."""
+
+
 class Variant(_Frozen):
     """The same network in fewer bits, in the file model.<precision>.onnx.
 
@@ -137,6 +141,8 @@ class EngineCard(_Frozen):
     sha256 : of model.onnx, hexadecimal, lower case; fp32.
     variants : the network in other precisions.
     precision : the one that is used unless another is asked for.
+    known_answers : precision -> what it says of the two frames of `engines.known_answer`; empty
+        where nobody asked.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -156,6 +162,7 @@ class EngineCard(_Frozen):
     sha256: Sha256
     variants: tuple[Variant, ...] = ()
     precision: Literal["fp32", "int8"] = "fp32"
+    known_answers: dict[str, KnownAnswers] = {}
 
     @model_validator(mode="after")
     def _has_its_precision(self) -> Self:

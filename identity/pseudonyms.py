@@ -17,10 +17,10 @@ MAX_SHIFT_DAYS = 3650
 
 
 class KeyFileError(Exception):
-    """The pseudonym key cannot be read or is not a key.
+    """A key file, of the pseudonyms or of the vault, cannot be read or is not a key.
 
     Operator action: restore the key file from backup. A new key gives every patient a new
-    pseudonym: old and new results of a patient no longer meet.
+    pseudonym: old and new results of a patient no longer meet; names in the vault are lost.
     """
 
 
@@ -57,10 +57,10 @@ class Pseudonyms:
         return hmac.new(self._key, f"{purpose}|{value}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def load_or_make_key(path: Path) -> bytes:
+def load_or_make_key(path: Path, what: str = "pseudonym key") -> bytes:
     """Return the key in `path`; made once, readable by its owner alone, where there is none.
 
-    Two processes that start at the same moment get the same key.
+    `what` it is says the error. Two processes that start at the same moment get the same key.
 
     Raises
     ------
@@ -71,11 +71,11 @@ def load_or_make_key(path: Path) -> bytes:
             _make_key(path)
         key = bytes.fromhex(path.read_text("ascii").strip())
     except OSError as error:
-        raise KeyFileError(f"pseudonym key {path}: {error.strerror}") from error
+        raise KeyFileError(f"{what} {path}: {error.strerror}") from error
     except ValueError as error:
-        raise KeyFileError(f"pseudonym key {path} is not hexadecimal") from error
+        raise KeyFileError(f"{what} {path} is not hexadecimal") from error
     if len(key) < KEY_BYTES:
-        raise KeyFileError(f"pseudonym key {path} is shorter than {KEY_BYTES} bytes")
+        raise KeyFileError(f"{what} {path} is shorter than {KEY_BYTES} bytes")
     return key
 
 

@@ -125,6 +125,14 @@ def worker(
 
 
 @app.command()
+def watchdog() -> None:
+    """Say a heartbeat each second, and technical alarms for what blinds the ward."""
+    from lesionstream import vigilance
+
+    vigilance.watch()
+
+
+@app.command()
 def replay(
     paths: Paths,
     fps: Annotated[
@@ -171,6 +179,17 @@ def patient(
     from lesionstream import watching
 
     raise typer.Exit(watching.patient(patient_id))
+
+
+@app.command()
+def reidentify(
+    pseudonym: Annotated[str, typer.Argument(help="As it stands in results and alarms: p-...")],
+    reason: Annotated[str, typer.Option(prompt="Why", help="Goes to the audit log.")],
+) -> None:
+    """Say who a patient is, as JSON. Who asked and why is noted in `audit.jsonl`."""
+    from lesionstream import naming
+
+    raise typer.Exit(naming.reidentify(pseudonym, reason))
 
 
 @app.command()
@@ -261,7 +280,9 @@ def fail(words: str) -> NoReturn:
 def _expected() -> tuple[type[Exception], ...]:
     """Return the errors that are a sentence to the user and no traceback."""
     from engines import EngineError
+    from identity.beds import BedsError
     from identity.pseudonyms import KeyFileError
+    from identity.vault import VaultError
     from lesionstream.settings import SettingsError
     from local import LocalError
     from monitor.users import UsersFileError
@@ -273,6 +294,8 @@ def _expected() -> tuple[type[Exception], ...]:
     from wire.topic_admin import BrokerUnavailable
 
     return (
+        BedsError,
+        VaultError,
         EngineError,
         KeyFileError,
         SettingsError,

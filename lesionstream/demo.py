@@ -17,10 +17,12 @@ from identity.pseudonyms import Pseudonyms, load_or_make_key
 from lesionstream import catalogue, children
 from lesionstream.console import out, say
 from lesionstream.demo_view import Board, save_picture
+from lesionstream.naming import open_vault
 from lesionstream.settings import settings
 from lesionstream.simulating import AE_TITLE
 from lesionstream.surface import surface_of
 from lesionstream.workers import INPUT
+from producers.naming import NameKeeper
 from producers.publisher import Publisher, PublishError
 from producers.quarantine import Quarantine
 from producers.replay import SOURCE, Tally, replay
@@ -230,6 +232,7 @@ def _publish(
 ) -> None:
     """Replay over and over until told to stop; the same frames keep their ids."""
     key = load_or_make_key(settings().pseudonym_key_file)
+    names = NameKeeper(open_vault)
     try:
         with Publisher(stack.kafka, names=stack.names, source=SOURCE) as publisher:
             while not stop.is_set():
@@ -245,6 +248,7 @@ def _publish(
                     quarantine=Quarantine(stack.home / "quarantine"),
                     key=key,
                     fps=fps,
+                    keep=names.keep,
                     progress=progress,
                     stop=stop.is_set,
                 )

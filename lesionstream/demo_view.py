@@ -223,15 +223,14 @@ class Board:
             self._row(sheet.patient_id).response = f"{response}{size}{change}"
 
     def _alert(self, alert: Alert) -> None:
-        if alert.phase != "start":
+        if alert.phase != "start" or alert.patient_id is None:
             return
         if self._first_alert_s is None:
             self._first_alert_s = time.monotonic() - self._started
         self._delays_ms.append(alert.delay_ms or 0.0)
-        if alert.patient_id:
-            row = self._row(alert.patient_id)
-            row.alarms += 1
-            row.priority = max(row.priority, alert.priority, key=_RANK.index)
+        row = self._row(alert.patient_id)
+        row.alarms += 1
+        row.priority = max(row.priority, alert.priority, key=_RANK.index)
 
     def _row(self, patient_id: str) -> Row:
         return self._rows.setdefault(patient_id, Row())

@@ -11,7 +11,9 @@ from rich.table import Table
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
 from lesionstream.console import out, print_json, say
+from lesionstream.naming import open_vault
 from lesionstream.settings import settings
+from producers.naming import NameKeeper
 from producers.prepare import prepare_source
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
@@ -120,8 +122,11 @@ def _replay_file(entry: Listed, publisher: Publisher) -> bool:
         items = list(prepared_frames(pool, source, key))
     if any(isinstance(item, FrameError) for item in items):
         return False
+    names = NameKeeper(open_vault)
     for item in items:
+        names.keep(item)  # type: ignore[arg-type]
         publisher.frame(item)  # type: ignore[arg-type]
+    names.close()
     publisher.flush()
     quarantine.remove(entry.reference)
     return True

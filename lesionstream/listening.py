@@ -10,9 +10,11 @@ import structlog
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
 from lesionstream.console import set_up_logging
+from lesionstream.naming import open_vault
 from lesionstream.settings import SettingsError, settings
 from lesionstream.surface import surface
 from producers.listener import ANYONE, PUBLISH_MS, SOURCE, Listener
+from producers.naming import NameKeeper
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from wire import topic_admin
@@ -43,17 +45,23 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     broker = _BrokerWatch(kafka, wanted.names, told)
+    names = NameKeeper(open_vault)
     with _checked(
         lambda: Publisher(kafka, names=wanted.names, source=SOURCE, delivery_timeout_ms=PUBLISH_MS),
         quarantine=Quarantine(wanted.quarantine),
         key=load_or_make_key(wanted.pseudonym_key_file),
         allow=frozenset(allow),
         ae_title=ae_title,
+        keep=names.keep,
     ) as listener:
         opened = listener.start(host, port)
 
         def health() -> Health:
-            facts = {"port": opened, "associations": listener.associations}
+            facts = {
+                "port": opened,
+                "associations": listener.associations,
+                "names": names.trouble or "kept",
+            }
             refused = (f"the last image was refused: {listener.trouble}",)
             trouble = broker.trouble() + (refused if listener.trouble else ())
             return Health(not_ready=trouble, facts=facts)

@@ -6,7 +6,9 @@ from pathlib import Path
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
 from lesionstream.console import progress_bar, say
+from lesionstream.naming import open_vault
 from lesionstream.settings import SettingsError, settings
+from producers.naming import NameKeeper
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from producers.replay import SOURCE, Tally, replay
@@ -21,6 +23,7 @@ def replay_paths(paths: Sequence[Path], *, fps: float | None, loop: bool) -> int
         raise SettingsError(f"no file below {', '.join(map(str, paths))}")
     key = load_or_make_key(wanted.pseudonym_key_file)
     quarantine = Quarantine(wanted.quarantine)
+    names = NameKeeper(open_vault)
     failed = False
     with (
         Publisher(endpoints.kafka(), names=wanted.names, source=SOURCE) as publisher,
@@ -34,7 +37,13 @@ def replay_paths(paths: Sequence[Path], *, fps: float | None, loop: bool) -> int
                 bar.update(task, completed=tally.files, note=note)  # type: ignore[arg-type]
 
             tally = replay(
-                sources, publisher=publisher, quarantine=quarantine, key=key, fps=fps, progress=show
+                sources,
+                publisher=publisher,
+                quarantine=quarantine,
+                key=key,
+                fps=fps,
+                keep=names.keep,
+                progress=show,
             )
             for name, why in tally.failed:
                 say(f"{name}: {why}", style="yellow")
@@ -42,6 +51,8 @@ def replay_paths(paths: Sequence[Path], *, fps: float | None, loop: bool) -> int
                 f"{tally.confirmed} frames of {tally.files} files published, "
                 f"{len(tally.failed)} could not become a frame"
             )
+            if names.trouble:
+                say(f"names are not kept: {names.trouble}", style="yellow")
             failed = failed or bool(tally.failed)
             if not loop:
                 return 1 if failed else 0

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         None, description="key of the pseudonyms; default: pseudonym.key in the state folder"
     )
+    vault_key_file: Path | None = Field(
+        None, description="key of the names; default: vault.key in the state folder"
+    )
     engine: str | None = Field(
         None, description="engine that scores; default: the one promoted, else the shipped one"
     )
@@ -94,6 +97,15 @@ class Settings(BaseSettings):
     role_header: str = Field(
         "X-Forwarded-Role", pattern=r"^[A-Za-z0-9-]+$", description="in which it says the role"
     )
+    workers: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s,/]+(,https?://[^\s,/]+)*$",
+        description="http://host:port[,...] of workers elsewhere, for the watchdog to ask; a name "
+        "may stand for several",
+    )
+    frames_quiet_s: float | None = Field(
+        None, gt=0, description="without a frame for so many seconds the watchdog alarms"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
@@ -115,6 +127,16 @@ class Settings(BaseSettings):
     def users(self) -> Path:
         """Return where the users of the monitor stand."""
         return self.users_file or self.home / "users.toml"
+
+    @property
+    def names_key_file(self) -> Path:
+        """Return where the key of the vault lies."""
+        return self.vault_key_file or self.home / "vault.key"
+
+    @property
+    def vault(self) -> Path:
+        """Return where the vault lies: the names of patients, encrypted."""
+        return self.home / "vault.sqlite"
 
     @property
     def quarantine(self) -> Path:

@@ -26,7 +26,7 @@ from pynetdicom.events import Event
 from pynetdicom.transport import ThreadedAssociationServer
 
 from producers import metrics
-from producers.prepare import prepare
+from producers.prepare import Prepared, prepare
 from producers.publisher import Confirmation, Publisher, PublishError
 from producers.quarantine import Quarantine
 from producers.unusable import set_aside
@@ -119,6 +119,7 @@ class Listener:
     allow : calling AE titles; `ANYONE` for all.
     ae_title : the title that devices must call.
     workers : decode processes.
+    keep : called with each frame before it is published, to keep the patient's name.
     """
 
     def __init__(
@@ -130,8 +131,10 @@ class Listener:
         allow: frozenset[str],
         ae_title: str = AE_TITLE,
         workers: int = 2,
+        keep: Callable[[Prepared], None] = lambda prepared: None,
     ) -> None:
         self._connect = connect
+        self._keep = keep
         self._publisher: Publisher | None = None
         self._one_connects = threading.Lock()
         self._no_connection_until_s = 0.0
@@ -229,6 +232,7 @@ class Listener:
                 if isinstance(item, FrameError):
                     errors.append(item)
                 else:
+                    self._keep(item)
                     confirmations.append(publisher.frame(item, now))
         except FrameError as error:
             errors.append(error)

@@ -5,7 +5,7 @@ Decodes once, so that no one behind Kafka has to. Runs in `wire.decode_pool`: `p
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from identity.pseudonyms import Pseudonyms
+from identity.vault import Named
 from producers.deidentify import clean, deidentify
 from producers.sources import Source
 from wire import part10
@@ -28,13 +29,15 @@ class Prepared:
     """One message for `frames`.
 
     payload : Part 10, one de-identified frame.
+    named : who the patient is, for the vault and nobody else; None where the device did not say.
     """
 
     frame_id: str
     patient_id: str
     sop_instance_uid: str | None
     frame_number: int
-    payload: bytes
+    payload: bytes = field(repr=False)
+    named: Named | None = field(default=None, repr=False)
 
     @property
     def subject(self) -> str:
@@ -63,6 +66,7 @@ def prepare(data: bytes, key: bytes) -> Iterator[Prepared | FrameError]:
     dataset = part10.parse(data)
     with part10.guard("de-identifying"):
         template, per_frame = _without_pixels(dataset)
+        named = _named(template)
         patient_id = deidentify(template, Pseudonyms(key), hashlib.sha256(data).hexdigest())
         shift_days = Pseudonyms(key).shift_days(patient_id)
     number = 1
@@ -76,11 +80,21 @@ def prepare(data: bytes, key: bytes) -> Iterator[Prepared | FrameError]:
                     raise item.error
                 group = per_frame[number - 1] if len(per_frame) >= number else Dataset()
                 single = _single(item, template, _flattened(group, shift_days), multi_frame)
-                yield _prepared(single, item.pixels, number, patient_id)
+                yield replace(_prepared(single, item.pixels, number, patient_id), named=named)
             except FrameError as error:
                 yield _about(error, template, number)
     except FrameError as error:
         raise _about(error, template, number) from error
+
+
+def _named(dataset: Dataset) -> Named | None:
+    """Return who the patient is, before that is taken away."""
+    name = str(dataset.get("PatientName") or "").encode("utf-8", "replace").decode().strip(" \0^=")
+    patient_id = part10.text(dataset, "PatientID") or ""
+    if not name and not patient_id:
+        return None
+    issuer = part10.text(dataset, "IssuerOfPatientID") or ""
+    return Named(name, patient_id, issuer, part10.text(dataset, "PatientBirthDate") or "")
 
 
 def _about(error: FrameError, template: Dataset, number: int) -> FrameError:

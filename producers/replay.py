@@ -47,6 +47,7 @@ def replay(
     quarantine: Quarantine,
     key: bytes,
     fps: float | None = None,
+    keep: Callable[[Prepared], None] = lambda prepared: None,
     progress: Callable[[Tally], None] = lambda tally: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Tally:
@@ -56,6 +57,7 @@ def replay(
     ----------
     key : of the pseudonyms.
     fps : frames a second at the most, None for as fast as the broker takes them.
+    keep : called with each frame before it is published, to keep the patient's name.
     progress : called after each frame and file.
     stop : asked after each frame; True ends the replay early.
 
@@ -76,6 +78,7 @@ def replay(
                     words = _set_aside(source, item, received, publisher, quarantine)
                     tally.failed.append((source.name, words))
                 else:
+                    keep(item)
                     publisher.frame(item, received, tally.confirm)
                     tally.frames += 1
                 progress(tally)

@@ -11,6 +11,7 @@ from typing import Any
 
 from wire.groups import GroupState
 from wire.health import Health
+from wire.records import EngineCheck
 
 BEAT_S = 1.0
 """How often the loop says that it runs."""
@@ -27,6 +28,10 @@ STUCK_S = 180.0
 """With messages waiting on its partitions and none taken up for so long, a worker is stuck."""
 
 
+CHECK_S = 10.0
+"""An engine that has not answered a known frame for so long does not answer others either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beat:
     """What was last said; times are monotonic seconds.
@@ -37,6 +42,8 @@ class Beat:
     loading : it reads what it needs before it can answer; that may take long.
     answered : messages acknowledged so far.
     answered_s : when the last one was.
+    check : the last known-answer check of the engine in use; None where there is no engine.
+    asked_since_s : when the engine was asked what is known; None while it is not being asked.
     """
 
     at_s: float | None = None
@@ -45,6 +52,8 @@ class Beat:
     loading: bool = False
     answered: int = 0
     answered_s: float | None = None
+    check: EngineCheck | None = None
+    asked_since_s: float | None = None
 
 
 class Pulse:
@@ -79,6 +88,16 @@ class Pulse:
                 answered_s=now_s,
             )
 
+    def asked(self, now_s: float | None) -> None:
+        """Say that the engine is being asked what is known; None: it has answered."""
+        with self._lock:
+            self._beat = replace(self._beat, asked_since_s=now_s)
+
+    def checked(self, check: EngineCheck) -> None:
+        """Say how the engine answered."""
+        with self._lock:
+            self._beat = replace(self._beat, check=check)
+
     def last(self) -> Beat:
         """Return what was last said."""
         with self._lock:
@@ -101,6 +120,11 @@ def judge(
         not_ready.append("starting")
     elif now_s - beat.at_s > LOOP_S:
         dead.append(f"the event loop has not run for {now_s - beat.at_s:.0f} s")
+    check = _check(beat, now_s)
+    if check is not None and check.ok is not True:
+        not_ready.append(f"the known-answer check of engine {check.name}: {check.detail}")
+    if beat.asked_since_s is not None and now_s - beat.asked_since_s > IN_HAND_S:
+        dead.append("the engine does not answer")
     if group is None:
         not_ready.append(trouble or "the broker was not asked yet")
         return Health(tuple(dead), tuple(not_ready), _facts(beat, group, now_s))
@@ -124,9 +148,22 @@ def own_lag(beat: Beat, group: GroupState) -> int:
     return sum(group.lag.get(partition, 0) for partition in beat.partitions)
 
 
+def _check(beat: Beat, now_s: float) -> EngineCheck | None:
+    """Return the known-answer check; one that does not come to an end has failed."""
+    if beat.check is None or beat.asked_since_s is None:
+        return beat.check
+    waited_s = now_s - beat.asked_since_s
+    if waited_s < CHECK_S:
+        return beat.check
+    words = f"no answer for {waited_s:.0f} s"
+    return beat.check.model_copy(update={"ok": False, "detail": words})
+
+
 def _facts(beat: Beat, group: GroupState | None, now_s: float) -> dict[str, Any]:
     last = beat.answered_s
-    return {
+    check = _check(beat, now_s)
+    facts = {} if check is None else {"known_answer": check.model_dump(mode="json")}
+    return facts | {
         "partitions": len(beat.partitions),
         "answered": beat.answered,
         "last_answer_s": None if last is None else round(now_s - last, 1),

@@ -13,7 +13,7 @@ from local.broker import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-OURS = ("topics", "scoring", "patients", "listener", "scanner")
+OURS = ("topics", "scoring", "patients", "watchdog", "listener", "scanner")
 
 
 def test_our_containers_are_locked_down():
