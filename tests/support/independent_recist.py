@@ -10,6 +10,7 @@ default is for the reader who cannot measure). A baseline older than 4 weeks (3.
 import csv
 import sys
 from collections import Counter
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,36 +71,43 @@ def judge(sizes: list[Fraction]) -> str:
     return "PR" if shrunk(size, base) else "SD"
 
 
-def categories(path: str | Path) -> Judged:
-    """Give (index, RECIST 1.1 category) of each visit after the baseline, by patient."""
+def by_visit(path: str | Path, rule: Callable[[list[Fraction]], list[str]]) -> Judged:
+    """Give (index, category) of each visit after the baseline, by patient.
+
+    Parameters
+    ----------
+    rule
+        Takes the diameters from the baseline on; gives a category to each after the first.
+    """
     found: Judged = {}
     for name, visits in patients(path).items():
         start = baseline_of(visits)
         if start is None:
             found[name] = [(index, NO_BASELINE) for index in range(len(visits))]
-            continue
-        sizes = [size for _, size in visits]
-        ends = range(start + 2, len(visits) + 1)
-        found[name] = [(end - 1, judge(sizes[start:end])) for end in ends]
+        else:
+            sizes = [size for _, size in visits[start:]]
+            found[name] = list(enumerate(rule(sizes), start + 1))
     return found
+
+
+def categories(path: str | Path) -> Judged:
+    """Give the RECIST 1.1 category of each visit after the baseline."""
+    return by_visit(path, lambda sizes: [judge(sizes[:n]) for n in range(2, len(sizes) + 1)])
 
 
 def naive(path: str | Path, pd_first: bool = False) -> Judged:
     """Give the same by the simpler rule: no CR, no NE; PR before PD unless `pd_first`."""
-    found: Judged = {}
-    for name, visits in patients(path).items():
-        start = baseline_of(visits)
-        if start is None:
-            found[name] = [(index, NO_BASELINE) for index in range(len(visits))]
-            continue
-        base = nadir = visits[start][1]
-        found[name] = []
-        for index, (_, size) in enumerate(visits[start + 1 :], start + 1):
+
+    def rule(sizes: list[Fraction]) -> list[str]:
+        base = nadir = sizes[0]
+        kinds = []
+        for size in sizes[1:]:
             more, less = grown(size, nadir), shrunk(size, base)
-            kind = "PD" if more and (pd_first or not less) else "PR" if less else "SD"
-            found[name].append((index, kind))
+            kinds.append("PD" if more and (pd_first or not less) else "PR" if less else "SD")
             nadir = min(nadir, size)
-    return found
+        return kinds
+
+    return by_visit(path, rule)
 
 
 def clause(pair: tuple[str, str], sizes: list[Fraction]) -> str:

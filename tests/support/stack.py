@@ -9,19 +9,21 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 from redis import Redis
+from support.topic_log import TopicLog
 
 from stream.cache import cache_key
-from stream.snapshots import read_snapshots
+from stream.snapshots import Snapshots
 from wire.assessment import Assessment
 from wire.envelope import Envelope
 from wire.patient import Patient
-from wire.reading import read, read_one
+from wire.reading import read_one
 from wire.records import Alert, Finding, Recommendation
 from wire.topics import ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, Names, Topic
 
@@ -54,6 +56,9 @@ class Stack:
     folder: Path
     policy: str = "threshold"
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _logs: dict[Topic, TopicLog] = field(default_factory=dict, repr=False)
+    _snapshots: tuple[int, Snapshots] = field(default_factory=lambda: (0, Snapshots()), repr=False)
+    _facts: dict[str, tuple[Patient, Any]] = field(default_factory=dict, repr=False)
 
     def environment(self) -> dict[str, str]:
         """Return the environment of this stack's commands."""
@@ -106,40 +111,34 @@ class Stack:
         """End all processes and delete the topics."""
         for process in self.processes:
             self.kill(process)
-        admin = KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
-        try:
-            mine = [t for t in admin.list_topics() if t.startswith(self.names.prefix)]
-            if mine:
-                admin.delete_topics(mine)
-        finally:
-            admin.close()
+        for log in self._logs.values():
+            log.close()
+        mine = [t for t in self.admin.list_topics() if t.startswith(self.names.prefix)]
+        if mine:
+            self.admin.delete_topics(mine)
+        self.admin.close()
+
+    @cached_property
+    def admin(self) -> KafkaAdminClient:
+        """An admin client of the broker, until `close`."""
+        return KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
 
     def members(self, worker: str) -> int:
         """Return how many members of a consumer group have their partitions."""
-        admin = KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
         group = self.names.group(worker)
         try:
-            described = admin.describe_groups([group])[group]
-            return len(described["members"]) if described["group_state"] == "Stable" else 0
+            described = self.admin.describe_groups([group])[group]
         except KafkaError:
             return 0
-        finally:
-            admin.close()
+        return len(described["members"]) if described["group_state"] == "Stable" else 0
 
     def behind(self, worker: str, topic: Topic) -> int:
         """Return how many messages of a topic a consumer group has not acknowledged."""
-        admin = KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
-        consumer = KafkaConsumer(bootstrap_servers=self.kafka.split(","), enable_auto_commit=False)
-        try:
-            places = [TopicPartition(self.names.of(topic), n) for n in range(topic.partitions)]
-            ends = consumer.end_offsets(places)
-            group = self.names.group(worker)
-            committed = admin.list_group_offsets({group: places})[group]
-            done = {place: committed[place].offset if place in committed else 0 for place in places}
-            return sum(ends[place] - max(0, done[place]) for place in places)
-        finally:
-            consumer.close()
-            admin.close()
+        ends = self._log(topic).ends()
+        group = self.names.group(worker)
+        committed = self.admin.list_group_offsets({group: list(ends)})[group]
+        done = {place: committed[place].offset if place in committed else 0 for place in ends}
+        return sum(ends[place] - max(0, done[place]) for place in ends)
 
     def wait_for_members(self, worker: str, count: int) -> None:
         """Wait until a group is stable with so many members."""
@@ -147,36 +146,34 @@ class Stack:
             lambda: self.members(worker) == count, within_s=STARTED_S, what=f"{count} {worker}"
         )
 
+    def _log(self, topic: Topic) -> TopicLog:
+        if topic not in self._logs:
+            self._logs[topic] = TopicLog(self.kafka, self.names.of(topic))
+        return self._logs[topic]
+
     def records(self, topic: Topic) -> list[Any]:
         """Return all messages of a topic."""
-        return list(read(self.kafka, self.names.of(topic)))
+        return self._log(topic).messages()
 
     def frame_ids(self) -> list[str]:
         """Return the ids under which frames were published, repetitions included."""
         return [str(Envelope.of(r.headers).id) for r in self.records(FRAMES)]
 
-    def _parsed(self, topic: Topic, record: Any) -> list[Any]:
-        return [
-            record.model_validate_json(r.value)
-            for r in self.records(topic)
-            if Envelope.of(r.headers).kind == record.kind
-        ]
-
     def findings(self) -> list[Finding]:
         """Return all findings, repetitions included."""
-        return self._parsed(RESULTS, Finding)
+        return self._log(RESULTS).of_kind(Finding)
 
     def recommendations(self) -> list[Recommendation]:
         """Return all recommendations, repetitions included."""
-        return self._parsed(RESULTS, Recommendation)
+        return self._log(RESULTS).of_kind(Recommendation)
 
     def assessments(self) -> list[Assessment]:
         """Return all assessments, repetitions included."""
-        return self._parsed(RESULTS, Assessment)
+        return self._log(RESULTS).of_kind(Assessment)
 
     def alerts(self) -> list[Alert]:
         """Return all alerts, repetitions included."""
-        return self._parsed(ALERTS, Alert)
+        return self._log(ALERTS).of_kind(Alert)
 
     def dead_letters(self) -> list[Any]:
         """Return all dead letters."""
@@ -189,8 +186,18 @@ class Stack:
 
     def states(self) -> dict[str, Any]:
         """Return the facts of each patient by the newest snapshots."""
-        found = read_snapshots(self.kafka, self.names, range(PATIENTS.partitions))
-        return {patient_id: facts(p) for (_, patient_id), p in found.patients.items()}
+        messages = self.records(PATIENTS)
+        done, found = self._snapshots
+        for message in messages[done:]:
+            found.add(message.partition, message.key, message.value)
+        self._snapshots = len(messages), found
+        return {patient_id: self._facts_of(p) for (_, patient_id), p in found.patients.items()}
+
+    def _facts_of(self, patient: Patient) -> Any:
+        known = self._facts.get(patient.patient_id)
+        if known is None or known[0] is not patient:
+            known = self._facts[patient.patient_id] = patient, facts(patient)
+        return known[1]
 
     def cached(self) -> dict[str, Any]:
         """Return the facts of each patient by Redis."""
@@ -225,16 +232,16 @@ class Stack:
 
     def delete(self, topic: Topic) -> None:
         """Delete a topic and wait until it is gone."""
-        admin = KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
-        try:
-            admin.delete_topics([self.names.of(topic)])
-            eventually(
-                lambda: self.names.of(topic) not in admin.list_topics(),
-                within_s=20,
-                what=f"{topic.name} is gone",
-            )
-        finally:
-            admin.close()
+        if topic in self._logs:
+            self._logs.pop(topic).close()
+        if topic is PATIENTS:
+            self._snapshots = 0, Snapshots()
+        self.admin.delete_topics([self.names.of(topic)])
+        eventually(
+            lambda: self.names.of(topic) not in self.admin.list_topics(),
+            within_s=20,
+            what=f"{topic.name} is gone",
+        )
 
     def publish(self, value: bytes | None, *, key: bytes | None = None, headers=()) -> None:
         """Publish a message to `frames` as a foreign device might."""

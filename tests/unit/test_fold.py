@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.folding import LONGITUDINAL, THRESHOLD, facts, final, kinds, told
 from support.records import START, acknowledgement, act, candidate, finding, series
+from support.visits import A
 
 from stream import facts as kept
 from stream.fold import due, fold_finding, fold_tick
@@ -170,6 +171,19 @@ def test_a_series_without_a_count_closes_by_quiet_time_and_opens_for_late_slices
     versions = [(w.stage, w.version) for w in kinds(said, Assessment)]
     assert versions == [("final", n) for n in range(2, 7)], "each late slice makes a new final"
     assert final(patient, 1).id == assessment_of(events), "by what it rests on, not by when"
+
+
+def test_frames_that_waited_long_to_be_scored_close_no_series():
+    events = [
+        f.model_copy(update={"plane": f.plane.model_copy(update={"images": None})})
+        for f in series({"a": (A, 12.0)})
+    ]
+    now = START + timedelta(hours=1)
+    patient = Patient(patient_id="p-1")
+    for offset, event in enumerate(events[:10]):
+        patient, _ = fold_finding(patient, event, offset, LONGITUDINAL, now)
+    assert not due(patient, now + timedelta(seconds=29), LONGITUDINAL)
+    assert due(patient, now + timedelta(seconds=30), LONGITUDINAL)
 
 
 def test_slices_that_never_come_are_told():
