@@ -143,7 +143,7 @@ class _Backlog:
         self._lock = threading.Lock()
         self._seen: set[UUID] = set()
         self._records = read(
-            bootstrap, topic, begin=offset, until=self.until, stop=lambda: self.stopped
+            bootstrap, topic, begin=offset, until={0: self.until}, stop=lambda: self.stopped
         )
 
     def part(self) -> Part:
