@@ -58,8 +58,32 @@ class AlarmLine(Shape):
     text: str
     since: datetime | None
     paused_until: datetime | None
+    by: str | None = Field(description="who acknowledged or silenced it")
     may_acknowledge: bool
     may_silence: bool
+
+
+class Pause(Shape):
+    """An alarm whose sound is paused."""
+
+    until: datetime | None = Field(description="null: nobody said when it ends")
+    priority: Priority
+
+
+class Bar(Shape):
+    """All alarms in short, on every page: who looks at one patient misses no other."""
+
+    high: int = Field(description="alarms that stand and are not acknowledged")
+    medium: int
+    low: int
+    acknowledged: int
+    foremost: AlarmLine | None = Field(description="the first of those not acknowledged")
+    loud: Priority | None = Field(description="highest of those not acknowledged nor paused")
+    paused: tuple[Pause, ...] = Field(description="those that sound again after a time")
+    blind: tuple[str, ...] = Field(
+        description="technical alarms about no patient, in words: what may blind the page"
+    )
+    heartbeat: datetime | None = Field(description="of the watchdog; null: none heard yet")
 
 
 class Tile(Shape):
@@ -71,8 +95,14 @@ class Tile(Shape):
     last_frame: datetime | None
     priority: Priority | None = Field(description="of the highest alarm that is not inactive")
     inactivation: Inactivation
+    state: AlarmSituation | None = Field(description="of that alarm")
     cause: str
+    since: datetime | None = Field(description="of that alarm")
+    paused_until: datetime | None
     alarms: int = Field(description="that are not inactive")
+    questions: int = Field(description="about its lesions, that a clinician has not answered")
+    stage: str = Field(description="of the newest series: early, updated, final; empty: none")
+    quality: tuple[str, ...] = Field(description="what is wrong with the newest series")
     response: Response | None
     trend_words: Trend
     sum_mm: float | None
@@ -89,18 +119,20 @@ class Ward(Shape):
     technical: tuple[AlarmLine, ...] = Field(description="that stand: what may blind the page")
     names: str = Field(description="where names and beds come from, or that there are none")
     ready: bool
+    bar: Bar
 
 
 class SliceLine(Shape):
     """One frame of a series."""
 
     finding_id: UUID
-    sop_instance_uid: str | None
+    sop_instance_uid: str | None = Field(description="null: expired")
     frame_number: int | None
     location_mm: float | None
     probability: float | None
     reason: str | None
     image: str | None = Field(description="address of the image; null: expired, see PACS")
+    heat: bool = Field(description="whether there is a heat map over the image")
     outlines: tuple["Outline", ...]
 
 
@@ -127,6 +159,11 @@ class SeriesSheet(Shape):
     quality: tuple[str, ...]
     lesions: tuple[Lesion, ...]
     sum_mm: float | None
+    baseline_sum_mm: float | None
+    nadir_sum_mm: float | None = Field(description="least before this study, baseline included")
+    change_percent: float | None = Field(description="of the sum since baseline")
+    trend: Trend
+    suspected: bool = Field(description="a lesion appeared or is gone, and nobody has confirmed it")
     slices: tuple[SliceLine, ...] = Field(description="from the feet to the head")
     shown: int = Field(description="index of the slice to show first: the most probable")
 
@@ -140,7 +177,7 @@ class Advice(Shape):
     action: Adjustment
     text: str
     rationale: str
-    evidence: tuple[UUID, ...]
+    evidence: tuple[UUID, ...] = Field(description="ids of findings, assessments or actions")
     sign_off: SignOff
     decided_by: str | None
     decided: datetime | None
@@ -179,6 +216,7 @@ class PatientSheet(Shape):
     therapies: tuple[TherapyMark, ...]
     advice: tuple[Advice, ...] = Field(description="newest first")
     alarms: tuple[AlarmLine, ...]
+    bar: Bar
 
 
 class HistoryLine(Shape):
@@ -188,7 +226,7 @@ class HistoryLine(Shape):
     id: UUID
     alarm_id: UUID
     who: Who | None
-    time: datetime | None
+    time: datetime | None = Field(description="when it was said")
     category: Literal["clinical", "technical"]
     priority: Priority
     phase: str
@@ -201,6 +239,7 @@ class AlarmSheet(Shape):
 
     alarms: tuple[AlarmLine, ...]
     history: tuple[HistoryLine, ...] = Field(description="newest first")
+    bar: Bar
 
 
 class WorkerLine(Shape):
@@ -248,3 +287,4 @@ class SystemSheet(Shape):
     dead_letters: int
     letters: tuple[LetterLine, ...]
     technical: tuple[AlarmLine, ...]
+    bar: Bar
