@@ -10,6 +10,7 @@ import structlog
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
 from lesionstream.console import out, print_json, say, set_up_logging
+from lesionstream.naming import Names
 from lesionstream.settings import SettingsError, settings
 from lesionstream.surface import ANY_ADDRESS, surface
 from monitor.access import Access, Proxy
@@ -58,6 +59,7 @@ def monitor(*, host: str | None, port: int | None, demo: bool) -> None:
         pictures=Pictures(kafka, wanted.names),
         bootstrap=kafka,
         alerts_topic=wanted.names.of(ALERTS),
+        roll=Names().roll,
     )
     with _listening(address, int(default_port) if port is None else port) as listening:
         opened = listening.getsockname()[1]

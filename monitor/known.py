@@ -56,6 +56,15 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
+class Roll:
+    """Names and beds by PatientID, and what they were read from; None: there is none."""
+
+    called: Mapping[str, Called] = field(default_factory=dict)
+    names_from: str | None = None
+    beds_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """An alert with its offset in `alerts`: the SSE id.
 
@@ -124,8 +133,7 @@ class Known:
     technical : technical alarms that stand and are about no patient, by alarm id.
     history : the last alerts, oldest first.
     frames : finding id -> where it can be read again; those too old for `frames` are missing.
-    called : names and beds by PatientID; empty where there is neither vault nor list of beds.
-    names_from, beds_from : what they were read from, for the page to say; None: there is none.
+    called, names_from, beds_from : see `Roll`.
     heartbeat : the last one; None before the first.
     broker, cache : as probed by the monitor itself.
     ready : whether all topics have been read up to where they ended when the monitor started.

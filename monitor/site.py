@@ -1,7 +1,7 @@
 """Everything one server of the monitor needs, and the views made of it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from monitor.acting import Recorder, Views
 from monitor.feed import Feed
 from monitor.frames import Pictures
 from monitor.hub import Hub
-from monitor.known import Called, Known
+from monitor.known import Known, Roll
 from monitor.screens import Fragments, Key
 
 log = structlog.get_logger(__name__)
@@ -22,17 +22,11 @@ CALLED_S = 5.0
 """Names and beds are asked for again after so long."""
 
 
-def nobody() -> Mapping[str, Called]:
-    """Return the names and beds there are without vault and list of beds: none."""
-    return {}
-
-
 @dataclass
 class Site:
     """Everything the server needs.
 
-    called : names and beds by PatientID; may read files.
-    names_from, beds_from : what they are read from, for the page to say; None: there is none.
+    roll : names and beds; may read files.
     """
 
     hub: Hub
@@ -41,12 +35,10 @@ class Site:
     pictures: Pictures
     bootstrap: str
     alerts_topic: str
-    called: Callable[[], Mapping[str, Called]] = nobody
-    names_from: str | None = None
-    beds_from: str | None = None
+    roll: Callable[[], Roll] = Roll
     seen: Views = field(default_factory=lambda: Views(time.monotonic))
     feed: Feed | None = None
-    _called: tuple[float, Mapping[str, Called]] | None = None
+    _roll: tuple[float, Roll] | None = None
 
     def sheet(self, key: Key, now: datetime) -> pages.Sheet | None:
         """Return a view as data; None for a patient who is not known."""
@@ -67,20 +59,21 @@ class Site:
 
     def known(self) -> Known:
         """Return what is known now, with names and beds."""
+        roll = self._names()
         return replace(
             self.hub.known(),
-            called=self._names(),
-            names_from=self.names_from,
-            beds_from=self.beds_from,
+            called=roll.called,
+            names_from=roll.names_from,
+            beds_from=roll.beds_from,
         )
 
-    def _names(self) -> Mapping[str, Called]:
-        now_s, known = time.monotonic(), self._called
+    def _names(self) -> Roll:
+        now_s, known = time.monotonic(), self._roll
         if known is None or now_s - known[0] > CALLED_S:
             try:
-                found = self.called()
+                found = self.roll()
             except Exception as error:  # whatever a vault has: the ward is shown by pseudonyms
                 log.error("no names", error=f"{type(error).__name__}: {error}")
-                found = {} if known is None else known[1]
-            known = self._called = (now_s, found)
+                found = Roll() if known is None else known[1]
+            known = self._roll = (now_s, found)
         return known[1]

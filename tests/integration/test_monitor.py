@@ -393,20 +393,3 @@ def test_a_page_gets_its_parts_and_their_changes_by_the_feed(stack, monitor):
 
 def patches(client):
     return [e.json for e in client.events if e.name == "patch"]
-
-
-def test_users_are_kept_by_the_command_line(stack):
-    done = stack.command("users", "add", "wall", "--role", "viewer", "--token")
-    assert done.returncode == 0
-    assert len(done.stdout.strip()) > 30
-    listed = stack.command("users", "list", "--json")
-    assert listed.stdout == '[{"name": "wall", "role": "viewer", "by": "token"}]\n'
-    assert done.stdout.strip() not in (stack.folder / "home/users.toml").read_text()
-    assert stack.command("users", "remove", "wall").returncode == 0
-    assert stack.command("users", "remove", "wall").returncode == 1
-    refused = stack.command("monitor", "--port", 0)
-    assert refused.returncode == 2
-    assert "users add" in refused.stderr
-    refused = stack.command("monitor", "--demo", "--host", "0.0.0.0", "--port", 0)  # noqa: S104
-    assert refused.returncode == 2
-    assert "not served on 0.0.0.0" in refused.stderr
