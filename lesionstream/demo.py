@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,10 @@ from wire.groups import GroupWatch
 from wire.reading import read
 from wire.topics import ALERTS, RESULTS, Names
 
+MONITOR = ["monitor", "--demo", "--port", "0"]
 LISTEN = ["listen", "--host", "127.0.0.1", "--port", "0", "--allow", AE_TITLE]
+Processes = dict[str, subprocess.Popen[bytes]]
+
 READY_S = 90.0
 DRAIN_S = 30.0
 REFRESH_S = 0.5
@@ -77,13 +80,15 @@ def demo(data: Path | None, *, seconds: float | None, fps: float, picture: Path 
         say("creating topics, starting workers ...")
         topic_admin.create(kafka, names)
         processes = stack.enter_context(_children())
-        for name in INPUT:
-            processes.append(_start(["worker", name], ours, name))
-        if data is None:
-            processes.append(_start(LISTEN, ours, "listener"))
-        if not _ready(ours, processes):
+        commands = {name: ["worker", name] for name in INPUT} | {"monitor": MONITOR}
+        commands |= {"watchdog": ["watchdog"]} | ({"listener": LISTEN} if data is None else {})
+        for name, command in commands.items():
+            processes[name] = _start(command, ours, name)
+        if not _ready(ours, processes.values()):
             say(f"not everything started; see {home / 'logs'}")
             return 2
+        board.page = str(_facts(processes["monitor"])["url"])
+        say(f"the ward's page: {board.page} (no log-in: a demo, for this machine alone)")
         board.start()
         stop, done = threading.Event(), threading.Event()
         stack.callback(done.set)
@@ -133,13 +138,13 @@ def _servers(home: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def _children() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Yield a list of processes that end with the block, the last one first."""
-    processes: list[subprocess.Popen[bytes]] = []
+def _children() -> Iterator[Processes]:
+    """Yield processes by name that end with the block, the last one first."""
+    processes: Processes = {}
     try:
         yield processes
     finally:
-        children.end(reversed(processes))
+        children.end(list(processes.values())[::-1])
 
 
 def _start(
@@ -154,7 +159,7 @@ def _start(
         )
 
 
-def _ready(stack: Stack, processes: Sequence[subprocess.Popen[bytes]]) -> bool:
+def _ready(stack: Stack, processes: Collection[subprocess.Popen[bytes]]) -> bool:
     """Wait until all processes have said where they are, and the groups have their partitions."""
     deadline = time.monotonic() + READY_S
     with ExitStack() as watches:
@@ -169,6 +174,13 @@ def _ready(stack: Stack, processes: Sequence[subprocess.Popen[bytes]]) -> bool:
                 return True
             time.sleep(REFRESH_S)
     return False
+
+
+def _facts(process: subprocess.Popen[bytes]) -> dict[str, object]:
+    """Return what a process says of itself on its surface."""
+    with urllib.request.urlopen(f"http://{surface_of(process.pid)}/live", timeout=5) as answer:
+        facts: dict[str, object] = json.load(answer)["facts"]
+    return facts
 
 
 def _stable(group: GroupWatch) -> bool:
@@ -191,20 +203,17 @@ def _watch(kafka: str, topic: str, board: Board, stop: threading.Event) -> None:
 
 def _scan(
     stack: Stack,
-    processes: list[subprocess.Popen[bytes]],
+    processes: Processes,
     fps: float,
     board: Board,
     stop: threading.Event,
 ) -> None:
     """Let the simulated scanner send until told to stop; count what it was told is stored."""
     pseudonyms = Pseudonyms(load_or_make_key(settings().pseudonym_key_file))
-    with urllib.request.urlopen(
-        f"http://{surface_of(processes[-1].pid)}/live", timeout=5
-    ) as answer:
-        port = json.load(answer)["facts"]["port"]
+    port = _facts(processes["listener"])["port"]
     words = ["simulate", "--to", f"127.0.0.1:{port}", "--fps", str(fps), "--loop", "--jsonl"]
     scanner = _start(words, stack, "scanner", subprocess.PIPE)
-    processes.append(scanner)
+    processes["scanner"] = scanner
     _in_background(_end_when, stop, scanner)
     assert scanner.stdout is not None  # noqa: S101
     courses = list(Course)
@@ -258,7 +267,7 @@ def _publish(
 
 def _show(
     board: Board,
-    processes: Sequence[subprocess.Popen[bytes]],
+    processes: Processes,
     publishing: threading.Thread,
     seconds: float | None,
 ) -> None:
@@ -266,7 +275,7 @@ def _show(
     end = time.monotonic() + seconds if seconds else None
     with suppress(KeyboardInterrupt), board.shown(out) as refresh:
         while end is None or time.monotonic() < end:
-            if not publishing.is_alive() or any(p.poll() is not None for p in processes):
+            if not publishing.is_alive() or any(p.poll() is not None for p in processes.values()):
                 board.problem = board.problem or "a process ended; see the logs"
                 return
             time.sleep(REFRESH_S)

@@ -59,6 +59,7 @@ class Board:
         self.published = 0
         self.unusable: set[str] = set()
         self.problem = ""
+        self.page = ""
         self._title = " · ".join(part for part in ("Lesionstream demo", data, engine) if part)
         self._alerts_needed = alerts_needed
         self._lock = threading.Lock()
@@ -135,6 +136,7 @@ class Board:
                 Text(f"{self._title} · decision support only", style="bold"),
                 table,
                 self._status(),
+                *([Text(f"page: {self.page}")] if self.page else []),
             )
 
     @contextmanager
