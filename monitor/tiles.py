@@ -12,7 +12,7 @@ from monitor.shapes import AlarmLine, Spot, Tile, Who
 from wire.assessment import Assessment
 from wire.patient import Patient, RecommendationState, SeriesState
 
-UNREAD = "no slice of the newest study could be scored"
+UNREAD = "newest study: not scored"
 
 _FACTS: Final = Memo[Tile](most=1_000)
 

@@ -31,8 +31,22 @@ function arrange(list, order, fresh) {
   }
 }
 
+// Where the focus is: an element may be replaced, what stands in its place takes over.
+const FOCUSABLE = "a, button, summary, input, [tabindex]";
+
+function focusPlace() {
+  const holder = document.activeElement?.closest("[id]");
+  return holder && [holder.id, [...holder.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement)];
+}
+
+function focusAgain([id, index]) {
+  const holder = document.getElementById(id);
+  const element = index < 0 ? holder : holder?.querySelectorAll(FOCUSABLE)[index];
+  if (element && element !== document.activeElement) element.focus({ preventScroll: true });
+}
+
 export function patch({ html = {}, lists = {} }) {
-  const focused = document.activeElement?.id;
+  const focused = focusPlace();
   const fresh = new Map();
   for (const [id, text] of Object.entries(html)) {
     const element = made(text);
@@ -46,9 +60,7 @@ export function patch({ html = {}, lists = {} }) {
     const list = document.getElementById(id);
     if (list) arrange(list, order, fresh);
   }
-  if (focused && document.activeElement?.id !== focused) {
-    document.getElementById(focused)?.focus({ preventScroll: true });
-  }
+  if (focused) focusAgain(focused);
   // What flashes, flashes together.
   for (const flash of document.getAnimations()) flash.startTime = 0;
   document.dispatchEvent(new CustomEvent("patched", { detail: Object.keys(html) }));

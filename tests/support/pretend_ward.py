@@ -39,7 +39,7 @@ SIZE_PX = 512
 _DRAWN = set(Outline.model_fields)
 A, B, C = (70.0, -30.0, 30.0), (-75.0, 20.0, 35.0), (60.0, 50.0, 22.0)
 FIRST = (
-    "Ada", "Ben", "Carla", "Deniz", "Emil", "Fatma", "Greta", "Hugo", "Inge", "Jan", "Kaya", "Lena",
+    "Ada", "Ben", "Carla", "Deniz", "Emil", "Fatma", "Greta", "Hugo", "Iris", "Jan", "Kaya", "Lena",
     "Milo", "Nora", "Oskar", "Pia",
 )  # fmt: skip
 LAST = (

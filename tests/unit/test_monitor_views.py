@@ -102,7 +102,7 @@ def test_while_a_study_comes_in_the_one_before_is_named_so():
 
 def test_a_study_that_nobody_could_look_at_is_told():
     shown = tile("slices-not-scored")
-    assert shown.quality[0] == "no slice of the newest study could be scored"
+    assert shown.quality[0] == "newest study: not scored"
 
 
 def test_questions_are_counted():
