@@ -39,7 +39,6 @@ def monitor(*, host: str | None, port: int | None, demo: bool) -> None:
     OSError         the port is taken.
     """
     wanted = settings()
-    set_up_logging(wanted.log_level)
     default_host, _, default_port = wanted.monitor.rpartition(":")
     address = host or default_host.strip("[]")
     if demo and address not in THIS_MACHINE:
@@ -50,6 +49,7 @@ def monitor(*, host: str | None, port: int | None, demo: bool) -> None:
         raise SettingsError(
             "nobody could log in: `lesionstream users add NAME --role nurse`, or try `--demo`"
         )
+    set_up_logging(wanted.log_level)
     key = load_or_make_key(wanted.home / "monitor.key")
     hub = Hub(kafka, redis, wanted.names)
     site = Site(
