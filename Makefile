@@ -14,7 +14,7 @@ help: ## list these targets
 setup: ## install what is missing: .venv, Java, Maven, Redis, Kafka's jars (YES=1: without asking)
 	@bash deploy/setup.sh
 
-setup-tests: ## the same, and what only tests need (DCMTK, Prometheus)
+setup-tests: ## the same, and what only tests need (DCMTK, Prometheus, Chromium)
 	@WITH_TESTS=1 bash deploy/setup.sh
 
 demo: setup ## everything at once (DATA=folder of DICOM, SECONDS=60 to end by itself)

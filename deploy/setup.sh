@@ -41,6 +41,7 @@ missing_packages() {
     [ "${WITH_TESTS:-}" = 1 ] || return 0
     have storescu || echo dcmtk
     have prometheus || echo prometheus
+    have chromium || echo chromium
 }
 
 # The default Java of Ubuntu 22.04 is 11; that of Debian 13 is 21, and it has no 17.

@@ -5,11 +5,16 @@ import secrets
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.stack import Stack
 
 import local
 from wire import topic_admin
 from wire.topics import Names
+
+# A busy machine is no fault of what is tested; each test has its own timeout.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +37,19 @@ def servers(tmp_path_factory):
             raise
         pytest.skip(f"no local Kafka and Redis: {error}")
     yield found
+    local.down(home)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, request):
+    """Yield the folder of a Kafka and a Redis of one module's own: it may kill them."""
+    home = tmp_path_factory.mktemp("own")
+    try:
+        local.up(home)
+    except local.LocalError:
+        request.getfixturevalue("servers")  # skips, or fails where it must not
+        raise
+    yield home
     local.down(home)
 
 

@@ -1,13 +1,10 @@
 """The page in a real browser: when it is to be believed, and what it shows then."""
 
-import os
-import shutil
 from dataclasses import replace
 
-import cv2
-import numpy as np
 import pytest
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import expect
+from support.page import SEEN, is_live, is_stale, numbers_seen, violet
 from support.pretend_server import Pretence, served
 from support.pretend_ward import NOW, pretend_ward
 from support.stack import eventually
@@ -15,24 +12,6 @@ from support.stack import eventually
 from wire.patient import Given
 
 STALE_WITHIN_S = 3.0
-VIOLET_BGR = (182, 33, 91)
-"""Of `--stale` in monitor.css, by day."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Yield Chromium: the system's, else Playwright's own."""
-    with sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
-        except Error as error:
-            if os.environ.get("REQUIRE_SERVICES") == "1":
-                raise
-            pytest.skip(f"no Chromium: {error}")
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,28 +41,6 @@ AGE_SEEN = """(tile) => {
   const age = tile.querySelector(".frame-age").getBoundingClientRect();
   return age.height > 0 && age.bottom <= tile.getBoundingClientRect().bottom;
 }"""
-
-
-def is_live(page):
-    page.wait_for_selector("html[data-feed=live]", timeout=15_000)
-
-
-def is_stale(page):
-    page.wait_for_selector("html[data-feed=stale]", timeout=15_000)
-
-
-def pixels(page):
-    return cv2.imdecode(np.frombuffer(page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
-
-
-def violet(page):
-    """Return how much of the page is in the colour of STALE."""
-    return float((np.abs(pixels(page).astype(int) - VIOLET_BGR).max(axis=2) < 12).mean())
-
-
-def numbers_seen(page):
-    """Return how many numbers are visible."""
-    return page.locator("data:visible").count()
 
 
 def first_patient(page, server):
@@ -116,10 +73,7 @@ def test_silence_is_stale_in_time_and_heals_without_reload(page, server):
     page.goto(server.url)
     is_live(page)
     assert violet(page) == 0
-    page.evaluate(
-        """() => new MutationObserver(() => { window.changed ??= Date.now(); })
-          .observe(document.documentElement, { attributeFilter: ["data-feed"] })"""
-    )
+    page.evaluate(SEEN)
     server.silent = True
     is_stale(page)
     silence_s = (page.evaluate("changed") - server.last_beat_ms) / 1000

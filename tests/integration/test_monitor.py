@@ -33,19 +33,6 @@ AWAY_S = 4.0
 """A server that is away is said to be so within a beat, a probe and its limit."""
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory, request):
-    """Yield the folder of a Kafka and a Redis that may be killed."""
-    try:
-        home = tmp_path_factory.mktemp("own")
-        local.up(home)
-    except local.LocalError:
-        request.getfixturevalue("servers")  # skips, or fails where it must not
-        raise
-    yield home
-    local.down(home)
-
-
 @pytest.fixture
 def stack(home, tmp_path):
     """Yield a stack on these servers."""

@@ -29,20 +29,6 @@ BLIND_S = 15.0
 """Promised: nobody who listens is blind for longer without hearing of it."""
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """Yield the folder of a Kafka and Redis of this module's own: it stops them."""
-    home = tmp_path_factory.mktemp("watched")
-    try:
-        local.up(home)
-    except local.LocalError as error:
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"no local Kafka and Redis: {error}")
-    yield home
-    local.down(home)
-
-
 @pytest.fixture
 def watched(home, tmp_path, monkeypatch):
     """Yield a stack with topics of its own; nobody works yet."""
