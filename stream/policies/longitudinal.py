@@ -275,10 +275,9 @@ def _of_lesion(lesion: Lesion) -> str:
     """Say in words what is known of a lesion."""
     if not lesion.seen:
         before = lesion.nadir_mm or lesion.baseline_mm
-        size = f", {before:.1f} mm at its least before," if before else ""
-        return f"{lesion.label}{size} is not seen: gone or missed"
+        return "not seen: gone or missed" + (f", {before:.1f} mm at its least" if before else "")
     return (
-        f"{lesion.label}: {lesion.diameter_mm or 0:.1f} mm in {lesion.slices} slices, "
+        f"{lesion.diameter_mm or 0:.1f} mm in {lesion.slices} slices, "
         f"{lesion.alarming_slices} at the alarm point, probability {lesion.probability or 0:.2f}"
     )
 
@@ -292,9 +291,9 @@ def _rationale(rule: Rule, state: SeriesState) -> str:
     if sheet.response != NO_COMPARISON:
         words.append(f"RECIST 1.1: {sheet.response}")
     if sheet.sum_mm is not None and sheet.baseline_sum_mm and sheet.change_percent is not None:
-        words.append(
-            f"target lesions {sheet.sum_mm:.1f} mm, {sheet.change_percent:+.0f} % since baseline"
-        )
+        since = f", {sheet.change_percent:+.0f} % since baseline"
+        baseline = sheet.baseline_series == sheet.series_instance_uid
+        words.append(f"target lesions {sheet.sum_mm:.1f} mm{'' if baseline else since}")
     if sheet.stage != "final" or rule is LESION_FOUND:
         large = sorted(
             (i for i in sheet.lesions if i.role != "unconfirmed" and i.diameter_mm),
