@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from stream.policies.longitudinal import QUESTIONS
 from wire.assessment import NO_COMPARISON, Assessment
 from wire.envelope import Envelope
 from wire.records import Alert, Finding, FrameAddress, Priority, Recommendation
@@ -86,7 +87,7 @@ class Board:
                     self._assessment(Assessment.model_validate_json(record.value))
                 elif kind == Recommendation.kind:
                     said = Recommendation.model_validate_json(record.value)
-                    if said.phase == "start":
+                    if said.phase == "start" and said.rule not in QUESTIONS:
                         self._row(said.patient_id).answer = said.text
                 elif kind == Alert.kind:
                     self._alert(Alert.model_validate_json(record.value))
