@@ -92,6 +92,8 @@ class Feed:
                         beat_s = now_s + BEAT_S
                     latest = screen.latest if screen is not None else None
                     if latest is not None and latest is not shown:
+                        if shown is not None and latest.fragments is None:
+                            return  # a patient was forgotten: no page may go on showing them
                         if (patch := latest.since(shown)) is not None:
                             yield event("patch", patch.decode())
                         shown = latest

@@ -47,10 +47,11 @@ class Page:
         self.parts: Parts | None = Parts({"a": "<p>1</p>", "b": "<p>2</p>"}, {"all": ["a", "b"]})
         self.state = 0
         self.drawn = 0
+        self.broken = False
 
     def draw(self, key: Key) -> Parts | None:
         self.drawn += 1
-        if self.parts is None:
+        if self.broken:
             raise RuntimeError("cannot be drawn")
         return self.parts
 
@@ -216,7 +217,7 @@ def test_a_view_that_cannot_be_drawn_is_not_called_ready(monkeypatch):
 
     async def run():
         server = Server()
-        server.page.parts = None
+        server.page.broken = True
         return await server.hear(
             lambda got: any(not json.loads(d)["ready"] for n, _, d in got if n == "beat"), key=WARD
         )
@@ -224,6 +225,19 @@ def test_a_view_that_cannot_be_drawn_is_not_called_ready(monkeypatch):
     got = asyncio.run(run())
     assert json.loads(got[0][2])["ready"]  # it has some seconds
     assert not patches(got)
+
+
+def test_a_page_of_a_patient_who_was_forgotten_is_cut_off():
+    async def run():
+        server = Server()
+
+        def then(got):
+            if patches(got):
+                server.page.parts, server.page.state = None, 1
+
+        return await server.hear(lambda got: False, key=WARD, then=then)
+
+    assert len(patches(asyncio.run(run()))) == 1  # the stream ended by itself
 
 
 def test_what_did_not_change_is_not_sent():
