@@ -21,7 +21,7 @@ demo: setup ## everything at once (DATA=folder of DICOM, SECONDS=60 to end by it
 	@exec $(BIN)/lesionstream demo $(if $(DATA),--data "$$DATA") $(if $(SECONDS),--seconds "$(SECONDS)")
 
 test: setup-tests ## all tests that need no GPU (ARGS=... goes to pytest)
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not gpu" $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not soak and not gpu" $(ARGS)
 
 test-training: setup-tests ## the tests of what makes engines; installs the `train` extra (1 GB) first
 	@$(BIN)/pip install --quiet -e '.[train,keras2]'

@@ -16,6 +16,19 @@ from wire.topics import Names
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+SERVERS = "servers"
+"""The state folder of the local servers, in the temporary folder of the whole run."""
+
+
+LONGEST_FIRST = ("reliability", "browser", "integration")
+"""Kinds of tests whose files take minutes: begun last, one would outlast all others."""
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest first; `make test` hands files out in this order."""
+    kinds = {kind: place for place, kind in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: kinds.get(item.path.parent.name, len(kinds)))
+
 
 @pytest.fixture(scope="session")
 def data() -> Path:
@@ -28,16 +41,24 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory):
-    """Yield a local Kafka and Redis for the whole session."""
-    home = tmp_path_factory.mktemp("servers")
+    """Return a local Kafka and Redis, the same to all processes of a run.
+
+    Who asks first starts them; `pytest_unconfigure` ends them when all are through.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    whole = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     try:
-        found = local.up(home)
+        return local.up(whole / SERVERS)
     except local.LocalError as error:
         if os.environ.get("REQUIRE_SERVICES") == "1":
             raise
         pytest.skip(f"no local Kafka and Redis: {error}")
-    yield found
-    local.down(home)
+
+
+def pytest_unconfigure(config):
+    """End the servers of this run, from the process that started all others."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        local.down(config._tmp_path_factory.getbasetemp() / SERVERS)
 
 
 @pytest.fixture(scope="module")

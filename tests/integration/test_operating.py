@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.phantoms import write_series
+from support.publishing import feed
 from support.stack import Stack, eventually
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]
@@ -39,7 +40,7 @@ def filled(stack, tmp_path, monkeypatch):
     monkeypatch.setenv("LESIONSTREAM_ENGINE", QUICK)
     for number in range(10):
         write_series(tmp_path / "scans", f"P{number}", slices=6, seed=number)
-    assert stack.command("replay", tmp_path / "scans").returncode == 0
+    feed(stack, tmp_path / "scans")
     return stack
 
 

@@ -3,13 +3,13 @@
 import json
 import signal
 import time
-from datetime import UTC, datetime
 
 import numpy as np
 import pydicom
 import pytest
 from redis import Redis
 from support.phantoms import chest_hu, dataset, part10, write_series
+from support.publishing import feed
 from support.stack import eventually
 
 from producers.prepare import prepare
@@ -18,21 +18,15 @@ from wire import ids
 from wire.dead_letters import DeadLetter
 from wire.envelope import Envelope
 from wire.frame import decode_frame
-from wire.patient import Patient
 from wire.records import Action
-from wire.topics import ACTIONS, PATIENTS, RESULTS
+from wire.topics import ACTIONS, PATIENTS, RESULTS, TOPICS
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture
-def running(stack):
-    """Yield a stack with both workers at work."""
-    stack.worker("scoring")
-    stack.worker("patients")
-    stack.wait_for_members("scoring", 1)
-    stack.wait_for_members("patients", 1)
-    return stack
+def all_folded(stack):
+    """Wait until the patients worker has acknowledged all there is on `results`."""
+    eventually(lambda: stack.behind("patients", RESULTS) == 0, within_s=30, what="all is folded")
 
 
 def test_every_frame_is_answered_once_and_leads_back_bit_for_bit(running, tmp_path):
@@ -103,7 +97,7 @@ def check_decisions(stack, findings, states):
 
 def test_replayed_twice_changes_no_state_and_alarms_nobody_again(running, tmp_path):
     write_series(tmp_path / "scans", "P1", slices=20, seed=3)
-    assert running.command("replay", tmp_path / "scans").returncode == 0
+    feed(running, tmp_path / "scans")
     running.answered(20, within_s=60)
     states = running.settled()
     said = [r.id for r in running.recommendations()], [a.id for a in running.alerts()]
@@ -111,7 +105,7 @@ def test_replayed_twice_changes_no_state_and_alarms_nobody_again(running, tmp_pa
 
     assert running.command("replay", tmp_path / "scans").returncode == 0
     eventually(lambda: len(running.findings()) == 40, within_s=60, what="answered again")
-    time.sleep(3)  # nothing must come: there is no condition to wait for
+    all_folded(running)
     assert running.settled() == states
     assert ([r.id for r in running.recommendations()], [a.id for a in running.alerts()]) == said
     assert len({f.id for f in running.findings()}) == 20
@@ -165,7 +159,7 @@ def test_a_frame_larger_than_a_fetch_passes_and_a_larger_one_is_refused(running,
 
 def test_an_alarm_is_acknowledged_and_strange_actions_stop_nobody(running, tmp_path):
     write_series(tmp_path / "scans", "P1", slices=10, seed=1)
-    running.command("replay", tmp_path / "scans")
+    feed(running, tmp_path / "scans")
     (alert,) = eventually(running.alerts, within_s=60, what="an alert")
     assert alert.delay_ms > 0
     action = Action(
@@ -203,11 +197,11 @@ def test_an_alarm_is_acknowledged_and_strange_actions_stop_nobody(running, tmp_p
 def test_states_are_rebuilt_from_the_log_alone(running, tmp_path):
     """Snapshots and Redis both gone, the worker killed: the log still has everything."""
     write_series(tmp_path / "scans", "P1", slices=12, seed=1)
-    running.command("replay", tmp_path / "scans")
+    feed(running, tmp_path / "scans")
     running.answered(12, within_s=60)
     states = running.settled()
     alerts = [a.id for a in running.alerts()]
-    time.sleep(2)  # one commit interval: what is tested is what lies before the commit
+    all_folded(running)  # what is tested is what lies before the commit
     running.kill(running.processes[1])
     running.delete(PATIENTS)
     with Redis.from_url(running.redis, protocol=2) as redis:
@@ -220,73 +214,9 @@ def test_states_are_rebuilt_from_the_log_alone(running, tmp_path):
     assert [a.id for a in running.alerts()] == alerts, "nobody is alarmed again"
 
 
-def test_commands_show_what_is_there(running, tmp_path):
-    write_series(tmp_path / "scans", "P1", slices=4, seed=1)
-    (tmp_path / "scans" / "broken.dcm").write_bytes(b"broken")
-    assert running.command("replay", tmp_path / "scans").returncode == 1
-    running.answered(4, within_s=60)
-    (patient_id,) = running.settled()
-
-    lines = running.command("tail", "results", "--jsonl", "--until-end").stdout.splitlines()
-    kinds = [json.loads(line)["kind"] for line in lines]
-    assert kinds.count("finding") == 4
-    frames = running.command("tail", "frames", "--jsonl", "--until-end").stdout.splitlines()
-    assert {json.loads(line)["frame_id"] for line in frames} == set(running.frame_ids())
-    assert len(running.command("tail", "results", "--until-end").stdout.splitlines()) == len(kinds)
-
-    shown = Patient.model_validate_json(running.command("patient", patient_id).stdout)
-    assert shown.patient_id == patient_id
-    assert patient_id in running.command("patient").stdout
-    assert running.command("patient", "p-unknown").returncode == 1
-
-    assert running.command("topics", "create").returncode == 0
-    assert running.command("topics", "describe").returncode == 0
-    doctor = running.command("doctor")
-    assert doctor.returncode == 0, doctor.stdout
-    assert "1 running, 0 messages behind" in doctor.stdout
-
-
-def test_dead_letters_are_listed_shown_and_replayed(running, tmp_path):
-    scans = tmp_path / "scans"
-    write_series(scans, "P1", slices=1, seed=1)
-    (scans / "broken.dcm").write_bytes(b"broken")
-    mr = dataset(chest_hu(1), Modality="MR")
-    (scans / "mr.dcm").write_bytes(part10(mr))
-    running.command("replay", scans)
-    running.answered(2, within_s=60)
-    eventually(lambda: len(running.dead_letters()) == 2, within_s=30, what="two letters")
-
-    listed = running.command("dead-letters", "list", "--jsonl").stdout.splitlines()
-    entries = [json.loads(line) for line in listed]
-    assert sorted(entry["reason"] for entry in entries) == [
-        "modality-not-supported", "undecodable", "undecodable",
-    ]  # fmt: skip
-    (kept,) = (e for e in entries if e["bytes"] and e["kind"] == "dead letter")
-    shown = json.loads(running.command("dead-letters", "show", kept["reference"]).stdout)
-    assert shown == kept
-    assert running.command("dead-letters", "show", "9:99").returncode == 1
-
-    done = running.command("dead-letters", "replay", kept["reference"])
-    assert done.returncode == 0, done.stderr
-    eventually(lambda: len(running.findings()) == 3, within_s=30, what="answered again")
-    assert len({f.id for f in running.findings()}) == 2, "the same frame, the same finding"
-
-    (broken,) = (e for e in entries if e["kind"] == "quarantine")
-    assert running.command("dead-letters", "replay", broken["reference"]).returncode == 1
-    whole = part10(dataset(chest_hu(4), SOPInstanceUID="1.2.77"))
-    (running.folder / "home/quarantine" / broken["reference"]).write_bytes(whole)
-    assert running.command("dead-letters", "replay", broken["reference"]).returncode == 0
-    running.answered(3, within_s=30)
-    listed = running.command("dead-letters", "list", "--jsonl").stdout
-    assert 'quarantine",' not in listed.replace('"kind": "dead letter"', "")
-
-
-def test_workers_wait_for_missing_topics(servers, stack, tmp_path):
-    from kafka import KafkaAdminClient
-
-    admin = KafkaAdminClient(bootstrap_servers=stack.kafka.split(","))
-    admin.delete_topics([t for t in admin.list_topics() if t.startswith(stack.names.prefix)])
-    admin.close()
+def test_workers_wait_for_missing_topics(stack, tmp_path):
+    for topic in TOPICS:
+        stack.delete(topic)
     worker = stack.worker("scoring")
     log = next(stack.folder.glob("*worker-scoring.log"))
     eventually(lambda: b"topics missing" in log.read_bytes(), within_s=30, what="it says so")
@@ -296,7 +226,7 @@ def test_workers_wait_for_missing_topics(servers, stack, tmp_path):
     )
     stack.wait_for_members("scoring", 1)
     write_series(tmp_path / "scans", "P1", slices=2, seed=1)
-    stack.command("replay", tmp_path / "scans")
+    feed(stack, tmp_path / "scans")
     stack.answered(2, within_s=30)
 
 
@@ -306,31 +236,3 @@ def test_sigterm_ends_a_worker_in_time(running):
         process.send_signal(signal.SIGTERM)
         process.wait(10)
         assert time.monotonic() - started < 5, "a limit promised to users"
-
-
-def test_a_patient_whose_time_is_over_is_forgotten_everywhere(stack, tmp_path, monkeypatch):
-    monkeypatch.setenv("LESIONSTREAM_RETENTION_DAYS", "0.0001")  # 9 s
-    stack.worker("scoring")
-    stack.worker("patients")
-    stack.wait_for_members("patients", 1)
-    write_series(tmp_path / "scans", "P1", slices=4, seed=2)
-    stack.command("replay", tmp_path / "scans")
-    (state,) = stack.settled(within_s=60).values()
-    ((alarm, _),) = state["alarms"].items()
-    time.sleep(20)  # nothing must happen: an alarm waits for somebody
-    assert stack.states()
-    attended = Action(
-        id=ids.payload_id(b"attended"),
-        action="acknowledge",
-        patient_id=state["PatientID"],
-        about=alarm,
-        actor="nurse 1",
-        event_time=datetime.now(UTC),
-    )
-    stack.send(ACTIONS, attended.to_json(), key=state["PatientID"])
-    eventually(lambda: not stack.states(), within_s=60, what="no snapshot")
-    eventually(lambda: not stack.cached(), within_s=10, what="nothing in Redis")
-    write_series(tmp_path / "again", "P1", slices=4, seed=4)
-    stack.command("replay", tmp_path / "again")
-    (state,) = eventually(lambda: stack.states().values(), within_s=30, what="known again")
-    assert len(state["series"]) == 1

@@ -5,9 +5,13 @@ import shutil
 
 import pytest
 from support.phantoms import write_series
+from support.publishing import feed
 from support.stack import eventually
 
 from engines.loading import CATALOGUE
+from wire.envelope import Envelope
+from wire.records import Comparison
+from wire.topics import RESULTS
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
 
@@ -25,15 +29,17 @@ def test_a_shadow_is_compared_and_decides_nothing(stack, tmp_path):
     stack.worker("patients")
     stack.wait_for_members("scoring", 1)
     write_series(tmp_path / "scans", "P1", slices=20, seed=1)
-    assert stack.command("replay", tmp_path / "scans").returncode == 0
+    feed(stack, tmp_path / "scans")
     findings = {str(f.frame_id): f for f in stack.answered(20, within_s=60)}
 
     def compared():
-        done = stack.command("engines", "compare", "--jsonl")
-        rows = [json.loads(line) for line in done.stdout.splitlines()]
-        return rows if len(rows) == 20 else None
+        kinds = [Envelope.of(r.headers).kind for r in stack.records(RESULTS)]
+        return kinds.count(Comparison.kind) == 20
 
-    rows = eventually(compared, within_s=30, what="a comparison of each frame")
+    eventually(compared, within_s=30, what="a comparison of each frame")
+    done = stack.command("engines", "compare", "--jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 20
     assert {row["frame_id"] for row in rows} == set(findings)
     for row in rows:
         finding = findings[row["frame_id"]]

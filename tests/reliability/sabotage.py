@@ -18,7 +18,7 @@ def acknowledge_first() -> None:
     later = set()
 
     async def publish(self, events):
-        await asyncio.sleep(2)  # the commit interval is 1 s
+        await asyncio.sleep(4)  # the commit interval is 1 s
         await answer(self, [_Acknowledged(event) for event in events])
 
     async def broken(self, events):

@@ -5,11 +5,11 @@
 
 import random
 import time
-from datetime import UTC, datetime
 
 import pytest
 from redis import Redis
 from support.folding import kinds, told
+from support.publishing import publish
 from support.record import recorded
 from support.records import series
 from support.stack import Stack, eventually, facts
@@ -18,7 +18,6 @@ import local
 from stream.cache import cache_key
 from wire import topic_admin
 from wire.assessment import Assessment
-from wire.envelope import Envelope
 from wire.patient import Patient
 from wire.records import Alert, Recommendation
 from wire.topics import RESULTS, Names, partition_of
@@ -128,19 +127,6 @@ def undisturbed(seed):
         states[name] = facts(state)
         said += words
     return states, said
-
-
-def publish(stack, events):
-    """Publish findings as of frames that were received just now."""
-    now = {"received_time": datetime.now(UTC)}
-    stack.send_all(
-        RESULTS,
-        [(f.patient_id, f.model_copy(update=now).to_json(), _headers(f)) for f in events],
-    )
-
-
-def _headers(finding):
-    return Envelope("finding", str(finding.id), "/test").headers()
 
 
 def lose_both(run):

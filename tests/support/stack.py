@@ -27,7 +27,7 @@ from wire.reading import read_one
 from wire.records import Alert, Finding, Recommendation
 from wire.topics import ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, Names, Topic
 
-STARTED_S = 60.0
+STARTED_S = 120.0
 
 
 def eventually(condition: Callable[[], Any], *, within_s: float, what: str) -> Any:
@@ -258,6 +258,12 @@ class Stack:
             return findings if len({f.frame_id for f in findings}) >= count else []
 
         return eventually(enough, within_s=within_s, what=f"{count} frames answered")
+
+    def unanswered(self) -> int:
+        """Return how many messages of `frames` have no finding: one sent again hides no loss."""
+        sent = {(message.partition, message.offset) for message in self.records(FRAMES)}
+        places: list[Any] = [finding.frame for finding in self.findings()]
+        return len(sent - {(place.partition, place.offset) for place in places})
 
     def settled(self, *, within_s: float = 30.0) -> dict[str, Any]:
         """Wait until the patients worker has folded every finding; return the states."""
