@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from engines import known_answer
 from engines.loading import TRAINED_ON
 from training.evaluation import platt, sensitivity, specificity
 from training.froc import threshold_at
@@ -131,6 +132,7 @@ def train(
         patients=len(patients),
     )
     write_card(out, outcome)
+    known_answer.note(out.absolute())
     for figure in figures:
         console.print(f"{figure.name}: {figure.value} [{figure.low}, {figure.high}] ({figure.n})")
 

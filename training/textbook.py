@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, track
 
+from engines import known_answer
 from training import evaluation
 from training.luna import HalfLung, half_lungs, read_slices
 from training.textbook_card import Outcome, Split, input_of, write_card
@@ -69,7 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         size=args.size,
         note=args.note,
     )
-    card = write_card(args.out, outcome)
+    write_card(args.out, outcome)
+    card = known_answer.note(args.out.absolute())
     for figure in card.figures:
         console.print(f"{figure.name}: {figure.value} [{figure.low}, {figure.high}] ({figure.n})")
     return 0
