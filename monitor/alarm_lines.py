@@ -55,11 +55,12 @@ def of_patient(known: Known, patient: Patient, role: Role, now: datetime) -> tup
     return tuple(sorted(lines, key=alarm_key))
 
 
-def technical(known: Known, now: datetime) -> tuple[AlarmLine, ...]:
+def technical(known: Known, role: Role, now: datetime) -> tuple[AlarmLine, ...]:
     """Return the technical alarms about no patient, the foremost first.
 
-    Nobody can acknowledge them: they end when their cause does.
+    To acknowledge one says that somebody attends to it; it ends when its cause does.
     """
+    may = role != "viewer"
     lines = (
         AlarmLine(
             alarm_id=alarm_id,
@@ -73,8 +74,8 @@ def technical(known: Known, now: datetime) -> tuple[AlarmLine, ...]:
             since=alert.event_time,
             paused_until=alert.paused_until,
             by=None,
-            may_acknowledge=False,
-            may_silence=False,
+            may_acknowledge=may and alert.inactivation != "acknowledged",
+            may_silence=may and _still(alert.inactivation, alert.paused_until, now) == "none",
         )
         for alarm_id, alert in known.technical.items()
         if alert.state != "inactive"

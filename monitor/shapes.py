@@ -100,6 +100,7 @@ class Tile(Shape):
     since: datetime | None = Field(description="of that alarm")
     paused_until: datetime | None
     alarms: int = Field(description="that are not inactive")
+    unattended: int = Field(description="of these, that nobody has acknowledged")
     questions: int = Field(description="about its lesions, that a clinician has not answered")
     stage: str = Field(description="of the newest series: early, updated, final; empty: none")
     quality: tuple[str, ...] = Field(description="what is wrong with the newest series")

@@ -26,7 +26,7 @@ def tile(patient: Patient, frames: Newest | None, called: Who, alarms: Sequence[
     alarms : of this patient that stand, the foremost first.
     """
     facts = _FACTS.get(patient.patient_id, _facts, patient, frames)
-    top = alarms[0] if alarms else None
+    top = min(alarms, key=lambda line: -RANK[line.priority], default=None)
     of_alarm = (
         {
             "priority": top.priority,
@@ -39,16 +39,19 @@ def tile(patient: Patient, frames: Newest | None, called: Who, alarms: Sequence[
         if top
         else {}
     )
-    return facts.model_copy(update={"who": called, "alarms": len(alarms)} | of_alarm)
+    unattended = sum(line.inactivation != "acknowledged" for line in alarms)
+    counts = {"alarms": len(alarms), "unattended": unattended}
+    return facts.model_copy(update={"who": called} | counts | of_alarm)
 
 
 def need(shown: Tile) -> tuple[int, int, bool, float, str]:
     """Return what tiles are sorted by, most needy first.
 
-    Alarms nobody has acknowledged, the highest first; then those acknowledged; then questions that
-    a clinician has not answered; then the probability; then the pseudonym, to stay in place.
+    Who has an alarm nobody has acknowledged, by the highest alarm; then who has others; then
+    questions that a clinician has not answered; then the probability; then the pseudonym, to stay
+    in place.
     """
-    attended = 2 if shown.priority is None else int(shown.inactivation == "acknowledged")
+    attended = 2 if shown.priority is None else int(shown.unattended == 0)
     probability = -1.0 if shown.probability is None else shown.probability
     return (
         attended,
@@ -77,6 +80,7 @@ def _facts(patient: Patient, frames: Newest | None) -> Tile:
         since=None,
         paused_until=None,
         alarms=0,
+        unattended=0,
         questions=sum(lesion.asked is not None for lesion in sheet.lesions) if sheet else 0,
         stage=_stage(state),
         quality=_quality(patient, state),

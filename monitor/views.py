@@ -30,7 +30,7 @@ Lines = dict[str, tuple[AlarmLine, ...]]
 
 def ward(known: Known, role: Role, now: datetime) -> Ward:
     """Return the ward: a tile a patient, most needy first."""
-    lines, technical = _lines(known, role, now), alarm_lines.technical(known, now)
+    lines, technical = _lines(known, role, now), alarm_lines.technical(known, role, now)
     tiles = (
         tile(
             patient,
@@ -54,14 +54,14 @@ def patient(known: Known, patient_id: str, role: Role, now: datetime) -> Patient
     found = known.patients.get(patient_id)
     if found is None:
         return None
-    lines, technical = _lines(known, role, now), alarm_lines.technical(known, now)
+    lines, technical = _lines(known, role, now), alarm_lines.technical(known, role, now)
     bar = alarm_lines.bar(known, _all(lines, technical))
     return sheets.sheet(known, found, role, bar, now)
 
 
 def alarms(known: Known, role: Role, now: datetime) -> AlarmSheet:
     """Return the alarm list: what stands, and what was said of late."""
-    lines, technical = _lines(known, role, now), alarm_lines.technical(known, now)
+    lines, technical = _lines(known, role, now), alarm_lines.technical(known, role, now)
     standing = sorted(_all(lines, technical), key=alarm_lines.alarm_key)
     return AlarmSheet(
         alarms=tuple(standing),
@@ -73,7 +73,7 @@ def alarms(known: Known, role: Role, now: datetime) -> AlarmSheet:
 def system(known: Known, role: Role, now: datetime) -> SystemSheet:
     """Return how the system runs."""
     flow, beat = known.flow, known.heartbeat
-    lines, technical = _lines(known, role, now), alarm_lines.technical(known, now)
+    lines, technical = _lines(known, role, now), alarm_lines.technical(known, role, now)
     return SystemSheet(
         broker=known.broker,
         cache=known.cache,

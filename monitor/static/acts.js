@@ -17,7 +17,7 @@ async function send(button, reason) {
     const answer = await fetch("/api/actions", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ action: act, patient_id: patient, about, reason, until: null }),
+      body: JSON.stringify({ action: act, patient_id: patient || null, about, reason, until: null }),
       signal: AbortSignal.timeout(10_000),
     });
     if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).detail ?? answer.status);

@@ -10,8 +10,12 @@ from support.pretend_ward import NOW, pretend_ward
 from monitor import views
 from monitor.known import Known
 from monitor.memo import Memo
+from monitor.tiles import need
 from wire.patient import Patient
 from wire.records import Limits, Therapy
+
+BOTH = {"high", "low"}
+SEEN = {"high": "acknowledged", "medium": "acknowledged", "low": "none"}
 
 
 @cache
@@ -160,7 +164,8 @@ def test_where_there_is_no_vault_it_is_said():
     ],
 )
 def test_what_a_role_may_do(role, clinical, technical, signs):
-    lines = [line for line in views.alarms(ward(), role, NOW).alarms if line.who]
+    lines = views.alarms(ward(), role, NOW).alarms
+    assert None in {line.who for line in lines}
     fresh = [line for line in lines if line.inactivation == "none"]
     for line in fresh:
         may = clinical if line.category == "clinical" else technical
@@ -197,6 +202,25 @@ def test_acknowledged_comes_after_everything_nobody_attends_to():
         line.inactivation == "acknowledged" for line in views.alarms(ward(), "nurse", NOW).alarms
     ]
     assert states == sorted(states)
+
+
+def test_a_tile_shows_the_highest_alarm_though_it_is_acknowledged():
+    """Beside it an alarm waits that nobody has seen: the patient comes before all attended to."""
+    known = ward()
+    name, patient = next(
+        (n, p) for n, p in known.patients.items() if {a.priority for a in p.alarms.values()} >= BOTH
+    )
+    alarms = {
+        alarm_id: alarm.model_copy(
+            update={"state": "active", "inactivation": SEEN[alarm.priority], "paused_until": None}
+        )
+        for alarm_id, alarm in patient.alarms.items()
+    }
+    changed = patient.model_copy(update={"alarms": alarms})
+    shown = views.ward(replace(known, patients={name: changed}), "nurse", NOW).tiles[0]
+    assert (shown.priority, shown.inactivation) == ("high", "acknowledged")
+    assert shown.unattended == sum(alarm.priority == "low" for alarm in alarms.values()) > 0
+    assert need(shown) < need(shown.model_copy(update={"unattended": 0}))
 
 
 def test_the_oldest_of_a_priority_comes_first():
