@@ -1,6 +1,7 @@
 """Ten minutes of a full ward: 200 patients, 50 clients of the feed, five browsers."""
 
 import itertools
+import os
 import time
 
 import pytest
@@ -23,7 +24,7 @@ PATIENTS_THERE, CLIENTS, SECONDS = 200, 50, 600
 VIEWS = ("/", "/", "/", "/alarms", "/system")
 COLUMNS = (
     "| messages | clients | missing | twice | longest pause between beats, s "
-    "| MB after 2 min | MB at the end | share of a core |"
+    "| MB after 2 min | MB at the end | share of a core | load of the machine, 5 min |"
 )
 
 
@@ -77,7 +78,7 @@ def test_a_full_ward_misses_nothing_and_its_memory_is_flat(stack, browser):
         is_live(page)
     shown = pages[3].evaluate("document.querySelectorAll('#history > tr').length")
     row = [len(offsets), CLIENTS, missing, twice, f"{pause_s:.1f}"]
-    row += [f"{early_mb:.0f}", f"{late_mb:.0f}", f"{share:.2f}"]
+    row += [f"{early_mb:.0f}", f"{late_mb:.0f}", f"{share:.2f}", f"{os.getloadavg()[1]:.1f}"]
     with recorded("ward", COLUMNS) as rows:
         rows.append("| " + " | ".join(map(str, row)) + " |\n")
     for client in clients:
