@@ -18,14 +18,18 @@ def listen(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 11112,
     ae_title: Annotated[str, typer.Option(help="The title that devices call.")] = "LESIONSTREAM",
+    associations: Annotated[int, typer.Option(min=1, help="At most so many at a time.")] = 32,
 ) -> None:
     """Receive images by DICOM C-STORE and publish their frames; answers C-ECHO.
 
-    Success is answered once all in-sync replicas have every frame of the object.
+    Success is answered once all in-sync replicas, or the spool on the disk while the broker is
+    away, have every frame of the object. TLS with client certificates: LESIONSTREAM_TLS_*.
     """
     from lesionstream import listening
 
-    listening.listen(host=host, port=port, ae_title=ae_title, allow=allow or [])
+    listening.listen(
+        host=host, port=port, ae_title=ae_title, allow=allow or [], associations=associations
+    )
 
 
 def simulate(

@@ -17,6 +17,7 @@ from lesionstream import catalogue, endpoints
 from lesionstream.console import out
 from lesionstream.settings import SettingsError, settings
 from lesionstream.surface import Place, places
+from producers.spool import left_alone
 from wire import topic_admin
 from wire.groups import GroupWatch
 from wire.topics import FRAMES, RESULTS
@@ -40,7 +41,7 @@ class Check:
 def doctor() -> int:
     """Print each check as it is made; return 1 if one needs something done."""
     wrong = False
-    for look in (_python, _home, _key, _engine, _surfaces, _redis, _kafka, _topics, _lag):
+    for look in (_python, _home, _key, _spools, _engine, _surfaces, _redis, _kafka, _topics, _lag):
         checks = _looked(look)
         for check in checks:
             _show(check)
@@ -87,6 +88,12 @@ def _key() -> list[Check]:
     private = path.stat().st_mode & 0o077 == 0
     remedy = "" if private else f"chmod 600 {path}"
     return [Check("pseudonym key", str(path), remedy)]
+
+
+def _spools() -> list[Check]:
+    """Tell of images that a listener took for a broker that was away, and never sent."""
+    remedy = "start `lesionstream listen`: it sends them first"
+    return [Check("spool", str(path), remedy) for path in left_alone(settings().spool)]
 
 
 def _engine() -> list[Check]:

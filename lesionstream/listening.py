@@ -1,8 +1,12 @@
 """`listen`: the DICOM listener as a process."""
 
+import os
+import shutil
 import signal
+import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -11,12 +15,15 @@ from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
 from lesionstream.console import set_up_logging
 from lesionstream.naming import open_vault
-from lesionstream.settings import SettingsError, settings
+from lesionstream.settings import Settings, SettingsError, settings
 from lesionstream.surface import surface
-from producers.listener import ANYONE, PUBLISH_MS, SOURCE, Listener
+from producers.dicom_server import server_context
+from producers.listener import ANYONE, SOURCE, Listener
 from producers.naming import NameKeeper
+from producers.outbox import CONFIRM_S, Outbox
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
+from producers.spool import Spool
 from wire import topic_admin
 from wire.health import Health
 from wire.topics import Names
@@ -26,12 +33,12 @@ log = structlog.get_logger(__name__)
 LOOK_S = 5.0
 
 
-def listen(*, host: str, port: int, ae_title: str, allow: list[str]) -> None:
+def listen(*, host: str, port: int, ae_title: str, allow: list[str], associations: int) -> None:
     """Take C-STORE and C-ECHO until SIGTERM.
 
     Raises
     ------
-    SettingsError   nobody is allowed to send.
+    SettingsError   nobody is allowed to send, or the files for TLS cannot be used.
     """
     if not allow:
         raise SettingsError(
@@ -46,35 +53,83 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str]) -> None:
         signal.signal(number, lambda *_: told.set())
     broker = _BrokerWatch(kafka, wanted.names, told)
     names = NameKeeper(open_vault)
+    tls = _tls(wanted)
+    outbox = Outbox(
+        lambda: Publisher(
+            kafka,
+            names=wanted.names,
+            source=SOURCE,
+            delivery_timeout_ms=int(CONFIRM_S * 1000),
+        ),
+        Spool(wanted.spool, wanted.spool_bytes),
+        SOURCE,
+    )
     with _checked(
-        lambda: Publisher(kafka, names=wanted.names, source=SOURCE, delivery_timeout_ms=PUBLISH_MS),
+        outbox,
+        receiving=wanted.receiving / str(os.getpid()),
         quarantine=Quarantine(wanted.quarantine),
         key=load_or_make_key(wanted.pseudonym_key_file),
         allow=frozenset(allow),
         ae_title=ae_title,
+        tls=tls,
+        associations=associations,
         keep=names.keep,
     ) as listener:
+        _clear_what_others_left(wanted.receiving)
         opened = listener.start(host, port)
 
         def health() -> Health:
             facts = {
                 "port": opened,
+                "tls": tls is not None,
                 "associations": listener.associations,
+                "spooled": outbox.waiting,
                 "names": names.trouble or "kept",
             }
-            refused = (f"the last image was refused: {listener.trouble}",)
-            trouble = broker.trouble() + (refused if listener.trouble else ())
-            return Health(not_ready=trouble, facts=facts)
+            said = (
+                f"the last image was refused: {listener.trouble}" if listener.trouble else "",
+                outbox.trouble,
+            )
+            return Health(not_ready=broker.trouble() + tuple(filter(None, said)), facts=facts)
 
         with surface("listener", health):
-            log.info("listening", ae_title=ae_title, host=host, port=opened, allow=sorted(allow))
-            broker.run()
+            log.info(
+                "listening",
+                ae_title=ae_title,
+                host=host,
+                port=opened,
+                tls=tls is not None,
+                allow=sorted(allow),
+            )
+            broker.run(listener.tidy)
 
 
-def _checked(connect: Callable[[], Publisher], **kwargs: Any) -> Listener:
+def _tls(wanted: Settings) -> ssl.SSLContext | None:
+    """Return what TLS needs, None where nothing of it is set."""
+    files = (wanted.tls_certificate, wanted.tls_key, wanted.tls_ca)
+    if not any(files):
+        return None
+    if not all(files):
+        raise SettingsError(
+            "TLS needs LESIONSTREAM_TLS_CERTIFICATE, LESIONSTREAM_TLS_KEY and LESIONSTREAM_TLS_CA"
+        )
+    try:
+        return server_context(*map(str, files))
+    except OSError as error:
+        raise SettingsError(f"TLS, one of {', '.join(map(str, files))}: {error}") from error
+
+
+def _clear_what_others_left(folder: Path) -> None:
+    """Delete what listeners were receiving when they were killed: no device was told it is kept."""
+    for left in folder.iterdir() if folder.exists() else ():
+        if not Path(f"/proc/{left.name}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _checked(outbox: Outbox, **kwargs: Any) -> Listener:
     """Return a listener; AE titles that DICOM does not allow are a wrong setting."""
     try:
-        return Listener(connect, **kwargs)
+        return Listener(outbox, **kwargs)
     except ValueError as error:
         raise SettingsError(f"AE title: {error}") from error
 
@@ -92,9 +147,10 @@ class _BrokerWatch:
         """Return what was wrong at the last look."""
         return self._trouble
 
-    def run(self) -> None:
-        """Look until told to end."""
+    def run(self, also: Callable[[], None]) -> None:
+        """Look until told to end; `also` is called at each look."""
         while True:
+            also()
             try:
                 states = topic_admin.describe(self._bootstrap, self._names)
                 missing = [state.name for state in states if not state.partitions]

@@ -54,6 +54,16 @@ class Settings(BaseSettings):
     vault_key_file: Path | None = Field(
         None, description="key of the names; default: vault.key in the state folder"
     )
+    tls_certificate: Path | None = Field(
+        None, description="PEM certificate of the DICOM listener; with the two others: TLS alone"
+    )
+    tls_key: Path | None = Field(None, description="PEM key of that certificate, not encrypted")
+    tls_ca: Path | None = Field(
+        None, description="PEM certificates of the authorities that devices must be certified by"
+    )
+    spool_bytes: int = Field(
+        10 << 30, gt=0, description="of each listener's spool, used while no broker takes frames"
+    )
     engine: str | None = Field(
         None, description="engine that scores; default: the one promoted, else the shipped one"
     )
@@ -137,6 +147,16 @@ class Settings(BaseSettings):
     def vault(self) -> Path:
         """Return where the vault lies: the names of patients, encrypted."""
         return self.home / "vault.sqlite"
+
+    @property
+    def spool(self) -> Path:
+        """Return the folder of the listeners' spools."""
+        return self.home / "spool"
+
+    @property
+    def receiving(self) -> Path:
+        """Return where listeners write what is on its way in."""
+        return self.home / "receiving"
 
     @property
     def quarantine(self) -> Path:

@@ -1,16 +1,20 @@
 """The DICOM listener: C-STORE and C-ECHO in front of `frames`.
 
-The answer to a C-STORE tells the truth: success means that all in-sync replicas have every frame
-of the object. What cannot be understood is kept in quarantine and refused with the reason; while
-the broker is away, or there is no room, the device is told to keep its image and try again.
+The answer to a C-STORE tells the truth: success means that all in-sync replicas, or the spool on
+the disk, have every frame of the object. What cannot be understood is kept in quarantine and
+refused with the reason; while there is no room, the device is told to keep its image and try again.
 """
 
-import hashlib
-import threading
+import contextlib
+import os
+import shutil
+import ssl
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Self
 
 import structlog
@@ -22,13 +26,15 @@ from pynetdicom import (
     _config,
     evt,
 )
+from pynetdicom.association import Association
 from pynetdicom.events import Event
-from pynetdicom.transport import ThreadedAssociationServer
 
 from producers import metrics
-from producers.prepare import Prepared, prepare
-from producers.publisher import Confirmation, Publisher, PublishError
+from producers.dicom_server import IDLE_S, MAX_PDU_BYTES, Server
+from producers.outbox import NotStored, Outbox
+from producers.prepare import Prepared, prepare_source
 from producers.quarantine import Quarantine
+from producers.sources import Source
 from producers.unusable import set_aside
 from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.errors import FrameError, Reason
@@ -42,18 +48,13 @@ PORT = 11112
 ANYONE = "*"
 """In the allow-list: any calling AE title."""
 
-PUBLISH_MS = 10_000
-"""How long an object may wait for the broker; devices wait 30 s and more for an answer."""
-
-CONNECT_AGAIN_S = 3.0
-"""After a connection failed, devices are told at once for so long: each would wait 8 s in turn."""
-
-MAX_OBJECT_BYTES = 256 << 20
-"""Of one C-STORE: a decode process holds it three times, and has 1 GiB. Larger: `too-large`."""
-
-IDLE_S = 60.0
 MAX_ASSOCIATIONS = 32
-MAX_PDU_BYTES = 128 << 10
+
+RESERVE_BYTES = 16 << 20
+"""Free space on the disk of the state folder below which no association is accepted."""
+
+LEFT_OVER_S = 600.0
+"""An object of which nothing came for so long belongs to an association that is gone."""
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -68,29 +69,38 @@ UNDERSTOOD_NOT: dict[Reason, int] = {
 }
 """Status of an object without a usable frame (PS3.4 Table B.2-1: "cannot understand")."""
 
+NO_ROOM = (0x02, 0x03, 0x02)
+"""A-ASSOCIATE-RJ: transient, by the provider, "local limit exceeded" (PS3.8 Table 9-21)."""
+
 MAX_COMMENT = 64
 """Characters of ErrorComment, an LO."""
 
-# Identifiers of patients never reach a log.
+# Identifiers of patients never reach a log; what comes goes to a file, whatever its size.
 _config.LOG_REQUEST_IDENTIFIERS = False
 _config.LOG_RESPONSE_IDENTIFIERS = False
 _config.LOG_HANDLER_LEVEL = "none"
+_config.STORE_RECV_CHUNKED_DATASET = True
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One object as a device sent it: Part 10 bytes."""
+    """One object as a device sent it: a Part 10 file, deleted once it is answered."""
 
     name: str
-    data: bytes
+    path: Path
+
+    @property
+    def source(self) -> Source:
+        """Return it as what decode processes read."""
+        return Source(self.path)
 
     def sha256(self) -> str:
         """Return the sha256 (hex) of the bytes."""
-        return hashlib.sha256(self.data).hexdigest()
+        return self.source.sha256()
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes."""
-        yield self.data
+        yield from self.source.chunks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,39 +124,42 @@ class Listener:
 
     Parameters
     ----------
-    connect : makes a publisher; called again after one failed.
+    outbox : closed with the listener.
+    receiving : folder for objects on their way in: names of patients lie there for a moment.
     key : of the pseudonyms.
     allow : calling AE titles; `ANYONE` for all.
     ae_title : the title that devices must call.
-    workers : decode processes.
+    tls : certificate, key and authorities, from `producers.dicom_server.server_context`.
+    associations : at most so many at a time.
     keep : called with each frame before it is published, to keep the patient's name.
     """
 
     def __init__(
         self,
-        connect: Callable[[], Publisher],
+        outbox: Outbox,
         *,
+        receiving: Path,
         quarantine: Quarantine,
         key: bytes,
         allow: frozenset[str],
         ae_title: str = AE_TITLE,
-        workers: int = 2,
+        tls: ssl.SSLContext | None = None,
+        associations: int = MAX_ASSOCIATIONS,
         keep: Callable[[Prepared], None] = lambda prepared: None,
     ) -> None:
-        self._connect = connect
+        self._outbox = outbox
+        self._receiving = receiving
         self._keep = keep
-        self._publisher: Publisher | None = None
-        self._one_connects = threading.Lock()
-        self._no_connection_until_s = 0.0
         self._trouble = ""
         self._quarantine = quarantine
         self._key = key
-        self._pool = DecodePool(prepare, workers=workers)
-        self._server: ThreadedAssociationServer | None = None
+        self._tls = tls
+        self._pool = DecodePool(prepare_source, workers=max(2, os.cpu_count() or 1))
+        self._server: Server | None = None
         self._ae = AE(ae_title)
         self._ae.require_called_aet = True
         self._ae.require_calling_aet = [] if ANYONE in allow else sorted(allow)
-        self._ae.maximum_associations = MAX_ASSOCIATIONS
+        self._ae.maximum_associations = associations
         self._ae.maximum_pdu_size = MAX_PDU_BYTES
         self._ae.network_timeout = IDLE_S
         for context in AllStoragePresentationContexts:
@@ -160,28 +173,33 @@ class Listener:
         ------
         OSError   the port is taken, or may not be opened.
         """
+        self._receiving.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.tempdir = str(self._receiving)  # where pynetdicom writes what comes
+        self._outbox.start()
         self._pool.warm_up()
-        self._server = self._ae.start_server(
+        self._server = Server(
+            self._ae,
             (host, port),
-            block=False,
-            evt_handlers=[
+            self._tls,
+            [
                 (evt.EVT_C_STORE, self._on_store),
+                (evt.EVT_REQUESTED, self._on_requested),
                 (evt.EVT_ACCEPTED, self._on_accepted),
                 (evt.EVT_REJECTED, self._on_rejected),
                 (evt.EVT_ABORTED, self._on_aborted),
             ],
         )
-        assert self._server is not None  # noqa: S101 -- only a blocking server returns None
-        return int(self._server.server_address[1])
+        self._server.start()
+        return self._server.port
 
     def close(self) -> None:
         """End all associations and release what was held."""
         if self._server is not None:
             self._server.shutdown()
-        self._ae.shutdown()
+        for association in self._associations():
+            association.abort()
         self._pool.close()
-        if self._publisher is not None:
-            self._publisher.close()
+        self._outbox.close()
 
     def __enter__(self) -> Self:
         return self
@@ -192,20 +210,27 @@ class Listener:
     @property
     def associations(self) -> int:
         """Return how many associations are open."""
-        return len(self._ae.active_associations)
+        return len(self._associations())
 
     @property
     def trouble(self) -> str:
         """Return why the last object was refused for now; empty where it was not."""
         return self._trouble
 
+    def tidy(self) -> None:
+        """Delete what is left of objects whose associations ended before they were whole."""
+        for file in self._receiving.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - file.stat().st_mtime > LEFT_OVER_S:
+                    file.unlink()
+
     def take(self, received: Received) -> Answer:
         """Publish an object, and return what its sender is told."""
         try:
             answer = self._published(received)
-        except PublishError as error:
+        except NotStored as error:
             log.error("not published", why=str(error), told="try again")
-            answer = Answer(OUT_OF_RESOURCES, "the broker takes nothing, try again")
+            answer = Answer(OUT_OF_RESOURCES, "no broker and no room in the spool, try again")
         except DecoderUnavailable as error:
             log.error("not published", why=str(error), told="try again")
             answer = Answer(OUT_OF_RESOURCES, "no decoder can be started, try again")
@@ -213,67 +238,50 @@ class Listener:
         return answer
 
     def _published(self, received: Received) -> Answer:
-        publisher = self._connected()
-        try:
-            return self._sent(received, publisher)
-        except PublishError:
-            self._drop(publisher)
-            raise
-
-    def _sent(self, received: Received, publisher: Publisher) -> Answer:
         now = datetime.now(UTC)
-        confirmations: list[Confirmation] = []
+        delivery = self._outbox.delivery()
+        frames = 0
         errors: list[FrameError] = []
         try:
-            if len(received.data) > MAX_OBJECT_BYTES:
-                words = f"{len(received.data):,} bytes, the limit is {MAX_OBJECT_BYTES:,}"
-                raise FrameError(Reason.TOO_LARGE, words)
-            for item in self._pool.run(received.data, self._key):
+            for item in self._pool.run(received.source, self._key):
                 if isinstance(item, FrameError):
                     errors.append(item)
                 else:
                     self._keep(item)
-                    confirmations.append(publisher.frame(item, now))
+                    delivery.frame(item, now)
+                    frames += 1
         except FrameError as error:
             errors.append(error)
-        for confirmation in confirmations:
-            confirmation.wait(PUBLISH_MS / 1000)
-        metrics.FRAMES_PUBLISHED.inc(len(confirmations))
         for problem in errors:
             metrics.UNUSABLE.labels(problem.reason.value).inc()
             not_kept = set_aside(
-                received, problem, now, publisher=publisher, quarantine=self._quarantine
+                received, problem, now, publisher=delivery, quarantine=self._quarantine
             )
             log.warning("not a frame", reason=problem.reason, detail=problem.detail)
             if not_kept is not None:
                 log.error("not kept", why=not_kept, told="try again")
                 return Answer(OUT_OF_RESOURCES, "no room for what cannot be read, try again")
-        return _answer(len(confirmations), errors)
+        delivery.wait()
+        metrics.FRAMES_PUBLISHED.inc(frames)
+        return _answer(frames, errors)
 
-    def _connected(self) -> Publisher:
-        with self._one_connects:
-            if self._publisher is None:
-                if time.monotonic() < self._no_connection_until_s:
-                    raise PublishError("no broker answered a moment ago")
-                try:
-                    self._publisher = self._connect()
-                except PublishError:
-                    self._no_connection_until_s = time.monotonic() + CONNECT_AGAIN_S
-                    raise
-            return self._publisher
+    def _associations(self) -> list[Association]:
+        return self._server.active_associations if self._server else []
 
-    def _drop(self, failed: Publisher) -> None:
-        """Drop a publisher that failed: it takes nothing more. Another one may be in its place."""
-        with self._one_connects:
-            if self._publisher is failed:
-                self._publisher = None
-        failed.close()
+    def _on_requested(self, event: Event) -> None:
+        """Refuse at the door while the disk is full."""
+        if shutil.disk_usage(self._receiving).free < RESERVE_BYTES:
+            log.error("the disk is full, no association is accepted", folder=str(self._receiving))
+            self._trouble = "the disk of the state folder is full"
+            event.assoc.acse.send_reject(*NO_ROOM)
+            event.assoc.kill()  # once it is sent
+            metrics.ASSOCIATIONS_REJECTED.inc()
 
     def _on_store(self, event: Event) -> Dataset:
         title = event.assoc.requestor.ae_title
         with metrics.STORE_SECONDS.time():
             try:
-                answer = self.take(Received(f"C-STORE from {title}", event.encoded_dataset()))
+                answer = self.take(Received(f"C-STORE from {title}", event.dataset_path))
             except Exception as unexpected:  # the message boundary: the device keeps its image
                 log.error("not published", why=type(unexpected).__name__, told="try again")
                 answer = Answer(OUT_OF_RESOURCES, "internal error, try again")

@@ -19,3 +19,7 @@ UNUSABLE = Counter(
 ASSOCIATIONS_REJECTED = Counter(
     "lesionstream_associations_rejected_total", "Associations rejected: foreign AE titles, limits."
 )
+SPOOLED = Counter(
+    "lesionstream_spooled_total", "Messages put into the spool because no broker took them."
+)
+SPOOL_SENT = Counter("lesionstream_spool_sent_total", "Messages sent from the spool.")

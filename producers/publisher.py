@@ -1,24 +1,26 @@
 """Frames to Kafka: acknowledged by all in-sync replicas, idempotent, in order per patient."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import (
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 
+from producers import messages
+from producers.messages import Message
 from producers.prepare import Prepared
 from wire.dead_letters import DeadLetter
-from wire.envelope import DICOM, Envelope, Headers
 from wire.errors import FrameError
-from wire.topics import (
-    DEAD_LETTERS,
-    FIRST_CONTACT_MS,
-    FRAMES,
-    MAX_MESSAGE_BYTES,
-    Names,
-)
+from wire.topics import FIRST_CONTACT_MS, MAX_MESSAGE_BYTES, Names
 
 BUFFER_BYTES = 96 << 20
 """Unconfirmed bytes held in memory, three of the largest frames: kafka-python itself has no bound.
@@ -30,13 +32,26 @@ DELIVERY_TIMEOUT_MS = 120_000
 
 REQUEST_TIMEOUT_MS = 30_000
 
+REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError)
+"""What a broker says of a message that it will never take as it is set up."""
+
 
 class PublishError(Exception):
     """A frame could not be handed to Kafka.
 
+    for_good : the broker refuses this very message: it would refuse it again.
+
     Operator action: see whether the broker runs (``lesionstream doctor``), then run the same
     command again: frames that arrived already keep their ids and are not counted twice.
     """
+
+    def __init__(self, words: str, *, for_good: bool = False) -> None:
+        super().__init__(words)
+        self.for_good = for_good
+
+
+def _not_taken(what: str, error: KafkaError) -> PublishError:
+    return PublishError(f"{what} ({error})", for_good=isinstance(error, REFUSED))
 
 
 class Confirmation:
@@ -44,6 +59,11 @@ class Confirmation:
 
     def __init__(self, future: Any) -> None:
         self._future = future
+
+    @property
+    def arrived(self) -> bool:
+        """Return whether all in-sync replicas have the message by now."""
+        return bool(self._future.succeeded())
 
     def wait(self, timeout_s: float) -> None:
         """Return once all in-sync replicas have the message.
@@ -55,7 +75,7 @@ class Confirmation:
         try:
             self._future.get(timeout=timeout_s)
         except KafkaError as error:
-            raise PublishError(f"the broker did not confirm a message ({error})") from error
+            raise _not_taken("the broker did not confirm a message", error) from error
 
 
 class Publisher:
@@ -109,69 +129,49 @@ class Publisher:
         received: datetime | None = None,
         done: Callable[[], None] | None = None,
     ) -> Confirmation:
-        """Hand a frame over; waits while the buffer is full. `done` is called on confirmation.
+        """Hand a frame over; see `send`.
 
         Parameters
         ----------
         received : when its last byte came; None for now.
-
-        Raises
-        ------
-        PublishError   this or an earlier frame was not taken.
         """
-        envelope = Envelope(
-            kind="frame",
-            id=prepared.frame_id,
-            source=self._source,
-            subject=prepared.subject,
-            time=received or datetime.now(UTC),
-            content_type=DICOM,
-            frame_number=prepared.frame_number,
-        )
-        return self._send(
-            self._names.of(FRAMES),
-            prepared.patient_id.encode(),
-            prepared.payload,
-            envelope.headers(),
-            done,
-        )
+        message = messages.frame(prepared, received or datetime.now(UTC), self._source)
+        return self.send(message, done)
 
     def again(self, letter: DeadLetter) -> None:
-        """Send the payload of a dead letter to `frames` once more, as it came.
+        """Send the payload of a dead letter to `frames` once more; see `send`."""
+        self.send(messages.again(letter, self._source))
+
+    def unusable(
+        self, payload_id: str, error: FrameError, received: datetime, *, quarantine: str | None
+    ) -> None:
+        """Report an object that could not become a frame; see `send`."""
+        self.send(messages.unusable(payload_id, error, received, quarantine, self._source))
+
+    def send(self, message: Message, done: Callable[[], None] | None = None) -> Confirmation:
+        """Hand a message over; waits while the buffer is full. `done` is called on confirmation.
 
         Raises
         ------
         PublishError   this or an earlier message was not taken.
         """
-        envelope = Envelope(
-            kind="frame",
-            id=letter.id,
-            source=self._source,
-            time=letter.time,
-            content_type=DICOM,
-            frame_number=letter.frame_number,
-        )
-        self._send(self._names.of(FRAMES), letter.key, letter.value, envelope.headers(), None)
-
-    def unusable(
-        self, payload_id: str, error: FrameError, received: datetime, *, quarantine: str | None
-    ) -> None:
-        """Report an object that could not become a frame: an event without payload.
-
-        Parameters
-        ----------
-        quarantine : sha256 under which the object is kept, None where it is not.
-        """
-        letter = DeadLetter(
-            id=payload_id,
-            value=None,
-            reason=error.reason.value,
-            detail=error.detail,
-            time=received,
-            quarantine=quarantine,
-        )
-        topic = self._names.of(DEAD_LETTERS)
-        self._send(topic, payload_id.encode(), None, letter.headers(self._source), None)
+        self._raise_failure()
+        self._take_room(message.size_bytes)
+        try:
+            future = self._producer.send(
+                self._names.of(message.topic),
+                key=message.key,
+                value=message.value,
+                headers=message.headers,
+            )
+        except KafkaError as error:
+            self._give_room(message.size_bytes)
+            raise _not_taken("the broker took no message", error) from error
+        future.add_both(lambda _: self._give_room(message.size_bytes))
+        future.add_errback(self._failed)
+        if done is not None:
+            future.add_callback(lambda _: done())
+        return Confirmation(future)
 
     def flush(self) -> None:
         """Wait until everything handed over is confirmed.
@@ -188,34 +188,14 @@ class Publisher:
 
     def close(self) -> None:
         """Release the connection; what is not confirmed by now is dropped."""
-        self._producer.close(timeout=1)
+        with contextlib.suppress(KafkaTimeoutError):  # dropped: that is what was asked for
+            self._producer.close(timeout=1)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        done: Callable[[], None] | None,
-    ) -> Confirmation:
-        self._raise_failure()
-        size = len(value or b"")
-        self._take_room(size)
-        try:
-            future = self._producer.send(topic, key=key, value=value, headers=headers)
-        except KafkaError as error:
-            raise PublishError(f"the broker took no message ({error})") from error
-        future.add_both(lambda _: self._give_room(size))
-        future.add_errback(self._failed)
-        if done is not None:
-            future.add_callback(lambda _: done())
-        return Confirmation(future)
 
     def _take_room(self, size: int) -> None:
         with self._room:

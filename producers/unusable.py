@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Protocol
 
-from producers.publisher import Publisher
+from producers.messages import Reporter
 from producers.quarantine import Quarantine, QuarantineFull
 from wire.errors import FrameError
 from wire.ids import payload_id_of
@@ -29,7 +29,7 @@ def set_aside(
     error: FrameError,
     received: datetime,
     *,
-    publisher: Publisher,
+    publisher: Reporter,
     quarantine: Quarantine,
 ) -> str | None:
     """Keep the object and report it to `frames.dead-letter`.
@@ -40,7 +40,7 @@ def set_aside(
 
     Raises
     ------
-    PublishError   the broker does not take the report.
+    PublishError   the report is not taken.
     """
     sha256 = found.sha256()
     kept: str | None = None

@@ -5,21 +5,18 @@ import json
 import multiprocessing
 import shutil
 import subprocess
-import threading
-import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
+from support.listeners import listener, publisher
 from support.phantoms import chest_hu, dataset, part10, write_series
 from support.stack import eventually
 
-from producers.listener import ANYONE, SOURCE, Listener, Received
-from producers.publisher import Publisher, PublishError
+from producers.listener import ANYONE, SOURCE
 from producers.quarantine import Quarantine
 from producers.scanner.device import Device, Faults, NotTaken
 from wire.dead_letters import DeadLetter
@@ -28,7 +25,6 @@ from wire.topics import FRAMES
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore")]
 
-KEY = b"k" * 32
 CT = "1.2.840.10008.5.1.4.1.1.2"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -39,19 +35,14 @@ def listening(stack, tmp_path):
     """Return a function that starts a listener for these AE titles and returns its port."""
     started = []
 
-    def start(*allow, kafka=stack.kafka):
-        listener = Listener(
-            lambda: Publisher(kafka, names=stack.names, source=SOURCE, delivery_timeout_ms=2_000),
-            quarantine=Quarantine(tmp_path / "quarantine"),
-            key=KEY,
-            allow=frozenset(allow or {ANYONE}),
-        )
-        started.append(listener)
-        return listener.start("127.0.0.1", 0)
+    def start(*allow, kafka=stack.kafka, **kwargs):
+        made = listener(publisher(kafka, stack.names), tmp_path, allow=allow or (ANYONE,), **kwargs)
+        started.append(made)
+        return made.start("127.0.0.1", 0)
 
     yield start
-    for listener in started:
-        listener.close()
+    for made in started:
+        made.close()
 
 
 def send(port, *objects, calling="ANY", called="LESIONSTREAM"):
@@ -129,67 +120,32 @@ def test_what_is_no_frame_is_refused_with_the_reason_and_kept(listening, stack, 
     assert len(kept) == 2
 
 
-def test_without_a_broker_a_device_is_told_to_try_again(listening, stack):
+def test_without_a_broker_images_are_kept_and_sent_once_it_answers(listening, stack, tmp_path):
     port = listening(kafka="127.0.0.1:1")
+    images = [readable(dataset(chest_hu(n, size=32), SOPInstanceUID=f"1.2.{n}")) for n in range(5)]
+    report = readable(dataset(chest_hu(0, size=8), SOPInstanceUID="1.2.99", SOPClassUID=REPORT))
+    del report.PixelData
+    assert [status for status, _ in send(port, *images, report)] == [0x0000] * 5 + [0xC001]
+    assert stack.records(FRAMES) == []
+    # Another one, as after `kill -9`, is given what the first one kept.
+    shutil.copytree(tmp_path / "spool", tmp_path / "again/spool")
+    with listener(publisher(stack.kafka, stack.names), tmp_path / "again") as later:
+        later.start("127.0.0.1", 0)
+        eventually(
+            lambda: len(stack.records(FRAMES)) == 5 and stack.dead_letters(),
+            within_s=15,
+            what="what was kept is sent",
+        )
+    envelopes = [Envelope.of(r.headers) for r in stack.records(FRAMES)]
+    assert [e.subject for e in envelopes] == [f"1.2.{n}/1" for n in range(5)], "in order"
+    assert not list((tmp_path / "again/spool").glob("*.sqlite*")), "and no image stays behind"
+
+
+def test_without_broker_and_room_a_device_is_told_to_try_again(listening, stack):
+    port = listening(kafka="127.0.0.1:1", spool_bytes=1000)
     ((status, comment),) = send(port, readable(dataset(chest_hu(0, size=32))))
     assert status == 0xA700
     assert "try again" in comment
-
-
-class Refusing:
-    """A publisher whose broker has gone: it refuses once it is asked."""
-
-    def __init__(self):
-        self.closed = threading.Event()
-
-    def frame(self, *args):
-        raise PublishError("gone")
-
-    def close(self):
-        self.closed.set()
-
-
-def test_a_publisher_that_failed_is_replaced_and_its_successor_left_alone(stack, tmp_path):
-    """Devices on several associations fail one after the other on the same dead publisher."""
-    dead, connected = Refusing(), []
-
-    def connect():
-        connected.append(
-            dead if not connected else Publisher(stack.kafka, names=stack.names, source=SOURCE)
-        )
-        return connected[-1]
-
-    listener = Listener(
-        connect, quarantine=Quarantine(tmp_path / "q"), key=KEY, allow=frozenset({ANYONE})
-    )
-    image = Received("test", part10(dataset(chest_hu(0, size=32))))
-    with listener:
-        assert listener.take(image).status == 0xA700
-        assert dead.closed.is_set()
-        assert listener.trouble
-        assert listener.take(image).status == 0x0000
-        assert not listener.trouble
-        listener._drop(dead)  # somebody else comes late with the old failure
-        assert listener.take(image).status == 0x0000
-    assert len(connected) == 2
-
-
-def test_many_devices_without_a_broker_are_all_told_at_once(tmp_path):
-    """Not one after the other: each connection attempt takes seconds."""
-
-    def connect():
-        time.sleep(1.0)
-        raise PublishError("no broker")
-
-    listener = Listener(
-        connect, quarantine=Quarantine(tmp_path / "q"), key=KEY, allow=frozenset({ANYONE})
-    )
-    image = Received("test", b"")
-    with listener, ThreadPoolExecutor(10) as devices:
-        began = time.monotonic()
-        answers = list(devices.map(listener.take, [image] * 10))
-        assert time.monotonic() - began < 5, "ten times a second would be ten"
-    assert {answer.status for answer in answers} == {0xA700}
 
 
 def test_a_decoder_outlives_the_association_that_needed_it(listening, stack):
@@ -207,18 +163,6 @@ def test_a_decoder_outlives_the_association_that_needed_it(listening, stack):
     for image in images[1:]:
         assert send(port, image) == [(0x0000, "")]
     assert {child.pid for child in multiprocessing.active_children()} == first
-
-
-def test_too_large_an_object_is_refused_by_name(tmp_path, stack, monkeypatch):
-    monkeypatch.setattr("producers.listener.MAX_OBJECT_BYTES", 1000)
-    listener = Listener(
-        lambda: Publisher(stack.kafka, names=stack.names, source=SOURCE),
-        quarantine=Quarantine(tmp_path / "q"), key=KEY, allow=frozenset({ANYONE}),
-    )  # fmt: skip
-    with listener:
-        answer = listener.take(Received("test", part10(dataset(chest_hu(0, size=64)))))
-    assert (answer.status, answer.comment[:9]) == (0xC002, "too-large")
-    assert len(Quarantine(tmp_path / "q").entries()) == 1
 
 
 def test_a_device_with_every_fault_gets_every_image_through_once(listening, stack):

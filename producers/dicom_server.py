@@ -1,0 +1,259 @@
+"""The listener's TCP server: pynetdicom's, with bounds where that one trusts its peers.
+
+There a TLS handshake holds up everybody who wants to connect, a PDU or object may be of any size,
+and a peer that stops in the middle of a PDU keeps its thread for ever.
+"""
+
+import contextlib
+import select
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import structlog
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from producers import metrics
+
+log = structlog.get_logger(__name__)
+
+MAX_PDU_BYTES = 128 << 10
+"""Announced to devices: DCMTK's largest. A CT slice takes five."""
+
+MAX_READ_BYTES = 1 << 20
+"""Longest PDU read all the same: a request for an association lists up to 128 contexts."""
+
+MAX_OBJECT_BYTES = 256 << 20
+"""Of one C-STORE: a decode process holds it three times, and has 1 GiB. The association is
+aborted as soon as more comes."""
+
+IDLE_S = 60.0
+"""Silence on an association, and the time for one PDU; also what is waited for a TLS handshake
+together with the request for an association."""
+
+HANDSHAKE_S = 10.0
+
+LOOK_S = 0.004
+"""pynetdicom asks for data in a loop; asking the kernel to wait this long saves most of the turns
+and lets an answer wait at most as long."""
+
+
+class BoundedSocket(AssociationSocket):
+    """The socket of one association.
+
+    Parameters
+    ----------
+    made : the one that pynetdicom made; this one takes its place.
+    """
+
+    def __init__(self, made: AssociationSocket) -> None:
+        vars(self).update(vars(made))
+        self._since_answer_bytes = 0
+        own = self._connected()
+        own.settimeout(IDLE_S)
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def ready(self) -> bool:
+        """Return whether there is data to read, after waiting a little for it."""
+        own = self.socket
+        if own is None or not self._is_connected:
+            return False
+        if isinstance(own, ssl.SSLSocket) and own.pending():
+            return True
+        try:
+            return bool(select.select([own], [], [], LOOK_S)[0])
+        except (OSError, ValueError):  # closed meanwhile
+            self.event_queue.put("Evt17")
+            return False
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Return `nr_bytes`, less where the peer has closed.
+
+        Raises
+        ------
+        OSError   the peer wants to send too much, or takes too long.
+        """
+        if nr_bytes > MAX_READ_BYTES:
+            self._refuse("a PDU", nr_bytes, MAX_READ_BYTES)
+            raise OSError("PDU too long")
+        self._since_answer_bytes += nr_bytes
+        if self._since_answer_bytes > MAX_OBJECT_BYTES + MAX_READ_BYTES:
+            self._refuse("an object", self._since_answer_bytes, MAX_OBJECT_BYTES)
+            self.assoc.abort(block=False)
+            raise OSError("object too large")
+        own, until_s = self._connected(), time.monotonic() + IDLE_S
+        data = bytearray(nr_bytes)
+        view, read = memoryview(data), 0
+        while read < nr_bytes:
+            count = own.recv_into(view[read:])
+            read += count
+            if not count:
+                break
+            if time.monotonic() > until_s:
+                raise TimeoutError("one PDU took too long")
+        view.release()
+        del data[read:]
+        if nr_bytes > 6:  # the whole PDU: the peer waits for its acknowledgement, 40 ms otherwise
+            self._acknowledge_now(own)
+        return data
+
+    def send(self, bytestream: bytes) -> None:
+        """Send; what comes next belongs to another object."""
+        self._since_answer_bytes = 0
+        super().send(bytestream)
+
+    def _connected(self) -> socket.socket:
+        if self.socket is None:
+            raise OSError("closed")
+        return self.socket
+
+    @staticmethod
+    def _acknowledge_now(own: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    def _refuse(self, what: str, size: int, limit: int) -> None:
+        metrics.ASSOCIATIONS_REJECTED.inc()
+        log.warning(
+            f"{what} is too large, the association ends",
+            calling=self.assoc.requestor.ae_title,
+            size_bytes=size,
+            limit_bytes=limit,
+        )
+
+
+class Handler(RequestHandler):
+    """Takes one connection: the handshake in a thread of its own, then an association."""
+
+    server: "Server"
+
+    def handle(self) -> None:
+        """Shake hands, and let the association begin."""
+        try:
+            if isinstance(self.request, ssl.SSLSocket):
+                self.request.settimeout(HANDSHAKE_S)
+                self.request.do_handshake()
+        except (ssl.SSLError, OSError) as error:
+            metrics.ASSOCIATIONS_REJECTED.inc()
+            why = error.reason if isinstance(error, ssl.SSLError) else type(error).__name__
+            log.warning(
+                "TLS refused",
+                peer=self.client_address[0],
+                why=why,
+                remedy="the device needs a certificate of the authority in LESIONSTREAM_TLS_CA",
+            )
+            self.server.shutdown_request(self.request)
+            return
+        finally:
+            self.server.shaken()
+        association = self._create_association()
+        association.dul.socket = BoundedSocket(cast(AssociationSocket, association.dul.socket))
+        association.start()
+
+
+class Server(ThreadedAssociationServer):
+    """Accepts connections; a thread each.
+
+    Parameters
+    ----------
+    entity : whose limits and contexts hold.
+    address : (host, port).
+    tls : for TLS; None for none.
+    handlers : pynetdicom's events and what is called for them.
+
+    Raises
+    ------
+    OSError   the port is taken, or may not be opened.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self,
+        entity: ApplicationEntity,
+        address: tuple[str, int],
+        tls: ssl.SSLContext | None,
+        handlers: list[tuple[Any, Callable[..., Any]]],
+    ) -> None:
+        self._may_connect = threading.BoundedSemaphore(2 * entity.maximum_associations)
+        contexts = _Shared(entity.supported_contexts)
+        super().__init__(entity, address, entity.ae_title, contexts, tls, handlers, Handler)  # type: ignore[arg-type]
+        self._loop = threading.Thread(target=self.serve_forever, name="dicom-server", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """Return the port that was opened."""
+        return int(self.server_address[1])
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._loop.start()
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Accept a connection; a TLS handshake comes later."""
+        connection, address = cast(socket.socket, self.socket).accept()
+        if self.ssl_context:
+            connection = self.ssl_context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Return False, which closes the connection, where far too many are open."""
+        room = len(self.active_associations) < 2 * self.ae.maximum_associations
+        if room and self._may_connect.acquire(blocking=False):
+            return True
+        metrics.ASSOCIATIONS_REJECTED.inc()
+        log.warning("too many connections", peer=client_address[0])
+        return False
+
+    def shaken(self) -> None:
+        """Count one handshake less."""
+        self._may_connect.release()
+
+    def shutdown(self) -> None:
+        """Stop accepting; associations go on until the entity is shut down."""
+        socketserver.BaseServer.shutdown(self)
+        self.server_close()
+        self._loop.join()
+
+
+class _Shared(list[PresentationContext]):
+    """Contexts that all associations share: they are only read.
+
+    pynetdicom copies them for each association, 200 classes of 45 syntaxes, which takes 0.4 s.
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Shared":
+        return self
+
+
+def server_context(certificate: str, key: str, authorities: str) -> ssl.SSLContext:
+    """Return what a listener needs for DICOM TLS with client certificates (PS3.15 B.12).
+
+    Parameters
+    ----------
+    certificate, key : PEM files of this listener.
+    authorities : PEM file; a device must show a certificate of one of these.
+
+    Raises
+    ------
+    OSError   a file cannot be read, or is not what it should be.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificate, key, password=_no_password)
+    context.load_verify_locations(authorities)
+    return context
+
+
+def _no_password() -> str:
+    raise OSError("the key is encrypted: give one without a password, readable by its owner alone")
