@@ -9,6 +9,7 @@ import uuid
 
 import stream.scoring_worker as scoring_worker
 from lesionstream.cli import main
+from producers import outbox
 from wire import ids
 
 
@@ -51,7 +52,17 @@ def crash() -> None:
     setattr(scoring_worker.ScoringWorker, "answer", broken)  # noqa: B010 - a method, to mypy
 
 
-SABOTAGE = {"acknowledge-first": acknowledge_first, "random-ids": random_ids, "crash": crash}
+def success_first() -> None:
+    """Tell a device that its image is stored before it is, as an eager optimiser might."""
+    setattr(outbox.Delivery, "wait", lambda self: None)  # noqa: B010 - a method, to mypy
+
+
+SABOTAGE = {
+    "acknowledge-first": acknowledge_first,
+    "random-ids": random_ids,
+    "crash": crash,
+    "success-first": success_first,
+}
 
 if __name__ == "__main__":
     SABOTAGE[sys.argv.pop(1)]()
