@@ -43,7 +43,7 @@ class Cause:
 
 CAUSES: Final[dict[str, Cause]] = {
     "broker-away": Cause(
-        "medium", 3, 5, 3, "See that Kafka runs: lesionstream doctor. Devices keep their images."
+        "medium", 3, 5, 3, "See that Kafka runs: lesionstream doctor. Listeners keep the images."
     ),
     "scoring-nobody": Cause("medium", 5, 6, 3, "Start one: lesionstream worker scoring."),
     "patients-nobody": Cause("medium", 5, 6, 3, "Start one: lesionstream worker patients."),
