@@ -6,6 +6,7 @@ process for each association, which is its fastest. Starts a Kafka of its own. P
 docs/operations.md.
 """
 
+# ruff: noqa: S603, S607 -- DCMTK's commands, with arguments of our own
 from __future__ import annotations
 
 import argparse

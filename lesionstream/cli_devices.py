@@ -50,6 +50,7 @@ def simulate(
     out_of_order: Rate = 0.0,
     dropped: Rate = 0.0,
     truncated: Rate = 0.0,
+    tls: Annotated[bool, typer.Option("--tls", help="Send by TLS: LESIONSTREAM_TLS_*.")] = False,
     jsonl: Jsonl = False,
 ) -> None:
     """Scan simulated patients: chest CT with lesions that grow, shrink or stay, and the truth.
@@ -75,6 +76,7 @@ def simulate(
             fps=fps,
             faults=Faults(duplicates, out_of_order, dropped, truncated),
             truth_file=truth,
+            tls=tls,
             jsonl=jsonl,
         )
     )

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import ssl
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +14,16 @@ from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
 from lesionstream.console import set_up_logging
 from lesionstream.naming import open_vault
-from lesionstream.settings import Settings, SettingsError, settings
+from lesionstream.settings import SettingsError, settings
 from lesionstream.surface import surface
-from producers.dicom_server import server_context
+from lesionstream.tls import own_tls
 from producers.listener import ANYONE, SOURCE, Listener
 from producers.naming import NameKeeper
 from producers.outbox import CONFIRM_S, Outbox
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from producers.spool import Spool
+from producers.tls import server_context
 from wire import topic_admin
 from wire.health import Health
 from wire.topics import Names
@@ -53,7 +53,7 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str], association
         signal.signal(number, lambda *_: told.set())
     broker = _BrokerWatch(kafka, wanted.names, told)
     names = NameKeeper(open_vault)
-    tls = _tls(wanted)
+    tls = own_tls(server_context) if wanted.tls_files else None
     outbox = Outbox(
         lambda: Publisher(
             kafka,
@@ -102,21 +102,6 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str], association
                 allow=sorted(allow),
             )
             broker.run(listener.tidy)
-
-
-def _tls(wanted: Settings) -> ssl.SSLContext | None:
-    """Return what TLS needs, None where nothing of it is set."""
-    files = (wanted.tls_certificate, wanted.tls_key, wanted.tls_ca)
-    if not any(files):
-        return None
-    if not all(files):
-        raise SettingsError(
-            "TLS needs LESIONSTREAM_TLS_CERTIFICATE, LESIONSTREAM_TLS_KEY and LESIONSTREAM_TLS_CA"
-        )
-    try:
-        return server_context(*map(str, files))
-    except OSError as error:
-        raise SettingsError(f"TLS, one of {', '.join(map(str, files))}: {error}") from error
 
 
 def _clear_what_others_left(folder: Path) -> None:

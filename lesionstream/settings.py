@@ -149,6 +149,11 @@ class Settings(BaseSettings):
         return self.home / "vault.sqlite"
 
     @property
+    def tls_files(self) -> list[Path]:
+        """Return those of certificate, key and authorities that are set."""
+        return [file for file in (self.tls_certificate, self.tls_key, self.tls_ca) if file]
+
+    @property
     def spool(self) -> Path:
         """Return the folder of the listeners' spools."""
         return self.home / "spool"

@@ -12,9 +12,11 @@ from typing import Any
 
 from lesionstream.console import print_json, progress_bar, say
 from lesionstream.settings import SettingsError
+from lesionstream.tls import own_tls
 from producers.scanner.course import patients
 from producers.scanner.device import SUCCESS, Device, Faults
 from producers.scanner.series import Image, Scan, scans
+from producers.tls import client_context
 
 AE_TITLE = "SIMSCANNER"
 TRUTH = "truth.json"
@@ -101,6 +103,7 @@ def send(
     fps: float | None,
     faults: Faults,
     truth_file: Path | None,
+    tls: bool,
     jsonl: bool,
 ) -> int:
     """Send the images by C-STORE; return 1 if one that is whole was not taken.
@@ -120,7 +123,12 @@ def send(
     refused = 0
     with (
         Device(
-            (host, int(port)), ae_title=calling, called=called, faults=faults, seed=plan.seed
+            (host, int(port)),
+            ae_title=calling,
+            called=called,
+            faults=faults,
+            seed=plan.seed,
+            tls=own_tls(client_context) if tls else None,
         ) as device,
         progress_bar("images") as bar,
     ):

@@ -233,27 +233,3 @@ class _Shared(list[PresentationContext]):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Shared":
         return self
-
-
-def server_context(certificate: str, key: str, authorities: str) -> ssl.SSLContext:
-    """Return what a listener needs for DICOM TLS with client certificates (PS3.15 B.12).
-
-    Parameters
-    ----------
-    certificate, key : PEM files of this listener.
-    authorities : PEM file; a device must show a certificate of one of these.
-
-    Raises
-    ------
-    OSError   a file cannot be read, or is not what it should be.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(certificate, key, password=_no_password)
-    context.load_verify_locations(authorities)
-    return context
-
-
-def _no_password() -> str:
-    raise OSError("the key is encrypted: give one without a password, readable by its owner alone")

@@ -200,6 +200,7 @@ class Listener:
             association.abort()
         self._pool.close()
         self._outbox.close()
+        shutil.rmtree(self._receiving, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ no resources (A7xx), it tries again. What the other side cannot understand (Cxxx
 
 import copy
 import random
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -81,6 +82,7 @@ class Device:
     address : (host, port) of the listener.
     ae_title, called : AE titles of the device and of the listener.
     seed : of what goes wrong.
+    tls : from `producers.tls.client_context`; None for none.
     """
 
     def __init__(
@@ -91,8 +93,10 @@ class Device:
         called: str,
         faults: Faults | None = None,
         seed: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._address = address
+        self._tls = tls
         self._called = called
         self._faults = faults or Faults()
         self._random = random.Random(seed)
@@ -179,7 +183,10 @@ class Device:
 
     def _sent(self, image: FileDataset, fault: str) -> Sent:
         association = self._established()
-        answer = association.send_c_store(image)
+        try:
+            answer = association.send_c_store(image)
+        except RuntimeError as error:  # the other side has aborted since we looked
+            raise NotYet("the association was lost before the image was sent") from error
         status = answer.get("Status")
         if status is None:
             self._drop()
@@ -192,7 +199,10 @@ class Device:
     def _established(self) -> Association:
         if self._association is None or not self._association.is_established:
             host, port = self._address
-            self._association = self._ae.associate(host, port, ae_title=self._called)
+            tls_args = (self._tls, host) if self._tls else None
+            self._association = self._ae.associate(
+                host, port, ae_title=self._called, tls_args=tls_args
+            )
             if self._association.is_rejected and not _for_now(self._association):
                 raise NotTaken(f"{self._called} at {host}:{port} rejected the association")
             if not self._association.is_established:

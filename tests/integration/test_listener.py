@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
+from support.certificates import Authority
 from support.listeners import listener, publisher
 from support.phantoms import chest_hu, dataset, part10, write_series
 from support.stack import eventually
@@ -185,7 +186,11 @@ def test_a_device_with_every_fault_gets_every_image_through_once(listening, stac
     assert set(stored) == {f"1.2.{n}/1" for n in range(1, 31)}
 
 
-def test_the_command_listens_and_the_command_sends(stack, tmp_path):
+def test_the_command_listens_and_the_command_sends_by_tls(stack, tmp_path, monkeypatch):
+    authority = Authority(tmp_path, "hospital")
+    certificate, key = authority.certify("both")
+    for name, file in (("CERTIFICATE", certificate), ("KEY", key), ("CA", authority.file)):
+        monkeypatch.setenv(f"LESIONSTREAM_TLS_{name}", str(file))
     nobody = stack.command("listen")
     assert nobody.returncode == 2
     assert "--allow" in nobody.stderr
@@ -205,7 +210,7 @@ def test_the_command_listens_and_the_command_sends(stack, tmp_path):
     truth = tmp_path / "truth.json"
     done = stack.command(
         "simulate", "--to", f"127.0.0.1:{port}", "--patients", 2, "--studies", 1, "--slices", 3,
-        "--truth", truth, "--jsonl",
+        "--truth", truth, "--jsonl", "--tls",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]

@@ -18,7 +18,7 @@ from support.phantoms import chest_hu, dataset, part10, write_series
 from support.stack import eventually
 
 from producers import dicom_server
-from producers.dicom_server import server_context
+from producers.tls import server_context
 from wire.envelope import Envelope
 from wire.topics import FRAMES
 

@@ -10,12 +10,13 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pydicom
 import pytest
 from pynetdicom import AE
+from pynetdicom.association import Association
 from support.chaos import PRODUCT
 from support.phantoms import chest_hu, dataset, part10
 from support.record import recorded
@@ -73,24 +74,25 @@ class Device(threading.Thread):
 
     def run(self) -> None:
         """Send all, over as many associations as it takes."""
-        for one in self._sendings():
-            association = self._ae.associate(*self._address, ae_title="LESIONSTREAM")
-            while association.is_established and one is not None:
-                status = None
-                with contextlib.suppress(RuntimeError):  # it ended between the check and the send
-                    status = association.send_c_store(one).get("Status")
-                if status != 0x0000:
-                    break
-                self.stored.append(one.SOPInstanceUID)
-                one = self._images[len(self.stored)] if len(self.stored) < IMAGES else None
-            association.release() if one is None else association.abort()
-            self.failed += one is not None
-
-    def _sendings(self) -> Iterator[pydicom.Dataset]:
-        """Yield the image to go on with, for each association."""
         while len(self.stored) < IMAGES and time.monotonic() < self._until_s:
-            yield self._images[len(self.stored)]
+            association = self._ae.associate(*self._address, ae_title="LESIONSTREAM")
+            while association.is_established and self._sent_next(association):
+                pass
+            done = len(self.stored) == IMAGES
+            association.release() if done else association.abort()
+            self.failed += not done
             time.sleep(0.1)  # before it tries again
+
+    def _sent_next(self, association: Association) -> bool:
+        """Send one image; return whether it is stored and there are more."""
+        one = self._images[len(self.stored)]
+        status = None
+        with contextlib.suppress(RuntimeError):  # it ended between the check and the send
+            status = association.send_c_store(one).get("Status")
+        if status != 0x0000:
+            return False
+        self.stored.append(one.SOPInstanceUID)
+        return len(self.stored) < IMAGES
 
 
 def image(patient: int, number: int) -> pydicom.Dataset:
@@ -120,9 +122,8 @@ class Run:
         for device in self.devices:
             device.start()
         for moment, who in zip(moments, whom, strict=True):
-            eventually(
-                lambda m=moment: self.stored >= m, within_s=DEADLINE_S, what=f"{moment} are stored"
-            )
+            enough = partial(self._are_stored, moment)
+            eventually(enough, within_s=DEADLINE_S, what=f"{moment} are stored")
             {"l": self._kill_listener, "b": self._kill_broker}[who]()
             self.killed.append(who)
         for device in self.devices:
@@ -134,13 +135,18 @@ class Run:
         """Return how many images devices were told are stored."""
         return sum(len(device.stored) for device in self.devices)
 
+    def _are_stored(self, count: int) -> bool:
+        return self.stored >= count
+
     def _kill_listener(self) -> None:
         self._stack.kill(self._listener)
         time.sleep(self._rng.uniform(0, 1))
         self._listener = self._listening()
 
     def _kill_broker(self) -> None:
-        Broker(self._home.resolve()).find().signal(signal.SIGKILL)
+        broker = Broker(self._home.resolve()).find()
+        assert broker is not None
+        broker.signal(signal.SIGKILL)
         if self._rng.random() < 0.5:  # and the listener while it has only its disk
             time.sleep(self._rng.uniform(0, 3))
             self._kill_listener()
@@ -165,10 +171,10 @@ def survives(run: Run, stack: Stack, *, kills: int) -> str:
     order: dict[str, list[str]] = {}
     for record in stack.records(FRAMES):
         envelope = Envelope.of(record.headers)
-        uid = envelope.subject.split("/")[0]
+        uid = str(envelope.subject).split("/")[0]
         if uid not in arrived:
             order.setdefault(uid.split(".")[2], []).append(uid)
-        arrived.setdefault(uid, set()).add(envelope.id)
+        arrived.setdefault(uid, set()).add(str(envelope.id))
     told = {uid for device in run.devices for uid in device.stored}
     lost, twice = told - set(arrived), [uid for uid, ids in arrived.items() if len(ids) > 1]
     assert len(told) == DEVICES * IMAGES, "all devices got rid of all their images"
