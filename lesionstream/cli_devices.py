@@ -1,4 +1,4 @@
-"""The commands of the imaging side: `listen`, `simulate`."""
+"""The commands of the imaging side: `listen`, `watch`, `simulate`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,32 @@ def listen(
     from lesionstream import listening
 
     listening.listen(host=host, port=port, ae_title=ae_title, allow=allow or [])
+
+
+def watch(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Where devices drop files.")
+    ],
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds that a file must stand still to count as whole.")
+    ] = 2.0,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds after which one that cannot be used is set aside.")
+    ] = 30.0,
+    move_to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Move files there once they are published.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete files once they are published.")
+    ] = False,
+) -> None:
+    """Publish each DICOM file that a device drops into a folder, also within zips.
+
+    Files stay where they are unless told otherwise; which are done is remembered over restarts.
+    """
+    from lesionstream import folder_watch
+
+    folder_watch.watch(folder_watch.Wish(folders, settle, patience, move_to, delete))
 
 
 def simulate(

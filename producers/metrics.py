@@ -1,6 +1,6 @@
 """What producers count, for Prometheus."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 STORED = Counter(
     "lesionstream_stored_total", "C-STORE requests answered, by DICOM status.", ["status"]
@@ -18,4 +18,13 @@ UNUSABLE = Counter(
 )
 ASSOCIATIONS_REJECTED = Counter(
     "lesionstream_associations_rejected_total", "Associations rejected: foreign AE titles, limits."
+)
+
+WATCHED = Counter(
+    "lesionstream_watched_files_total",
+    "Files of watched folders that are done: published, or with something in quarantine.",
+    ["outcome"],
+)
+WAITING = Gauge(
+    "lesionstream_watched_files_waiting", "Files of watched folders that are not done yet."
 )

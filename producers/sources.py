@@ -149,7 +149,7 @@ def _find_one(path: Path) -> Iterator[Source]:
 def _open_up(path: Path) -> Iterator[Source]:
     """Yield the members of an archive that can be opened, else the file itself."""
     members: list[Source] = []
-    if _is_zip(path):
+    if is_zip(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 members = [
@@ -162,7 +162,8 @@ def _open_up(path: Path) -> Iterator[Source]:
     yield from members or [Source(path)]
 
 
-def _is_zip(path: Path) -> bool:
+def is_zip(path: Path) -> bool:
+    """Tell whether a file begins as a zip archive; False where it cannot be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return False
