@@ -19,7 +19,7 @@ from lesionstream.naming import open_vault
 from lesionstream.settings import SettingsError, settings
 from lesionstream.surface import surface
 from producers.clearing import Clear, delete, move_to
-from producers.dropped import Taker, open_or_prepare
+from producers.dropped import Taker, take_apart
 from producers.folder_ledger import Ledger
 from producers.folder_watch import PUBLISH_MS, SOURCE, FolderWatch
 from producers.naming import NameKeeper
@@ -64,7 +64,7 @@ def watch(wish: Wish) -> None:
     key = load_or_make_key(wanted.pseudonym_key_file)
     with (
         _ledger(wanted.home / "watch.sqlite", key) as ledger,
-        DecodePool(open_or_prepare) as pool,
+        DecodePool(take_apart) as pool,
     ):
         watching = FolderWatch(
             roots,
@@ -87,7 +87,7 @@ def watch(wish: Wish) -> None:
             pool.warm_up()
             threading.Thread(target=broker.run, name="broker", daemon=True).start()
             log.info("watching", folders=[str(root) for root in roots])
-            if sys.stdin.isatty():
+            if sys.stdin and sys.stdin.isatty():
                 say("drop DICOM files or zips there; Ctrl-C ends", style="green")
             watching.run(told)
             log.info("ended", published=watching.published, waiting=watching.waiting)

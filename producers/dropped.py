@@ -4,22 +4,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from itertools import islice
 from pathlib import Path
 
 from producers import metrics
 from producers.clearing import stamp_of
 from producers.folder import Due, Step
-from producers.prepare import Prepared, prepare_source
+from producers.prepare import Prepared, prepare
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
-from producers.sources import Source, find, is_zip
+from producers.sources import Source, read_all
 from producers.unusable import DicomObject, set_aside
 from wire.decode_pool import DecodePool
 from wire.errors import FrameError, Reason
 
 MAX_MEMBERS = 100_000
-"""Of one archive. What is beyond them is kept as a whole, and reported."""
+"""Of one archive. One of more is published so far, and kept as a whole."""
+
+MAX_APART = 16
+"""Of one archive: so many members that are no frames are set aside one by one, else all of it."""
 
 
 class Fate(Enum):
@@ -60,15 +62,31 @@ class _TooLarge:
         raise FrameError(Reason.TOO_LARGE, "not read")
 
 
-def open_or_prepare(asked: Path | Source, key: bytes) -> Iterator[Source | Prepared | FrameError]:
-    """List the members of an archive, or take one object apart. A task of the decode pool."""
-    if isinstance(asked, Source):
-        yield from prepare_source(asked, key)
-        return
-    try:
-        yield from islice(find([asked]), MAX_MEMBERS + 1)
-    except OSError as error:
-        raise FrameError(Reason.UNDECODABLE, "cannot be read") from error
+def take_apart(path: Path, key: bytes, first: int) -> Iterator[Source | Prepared | FrameError]:
+    """Yield each object of a file, followed by what it becomes. A task of the decode pool.
+
+    Parameters
+    ----------
+    first : number of the object to begin with.
+
+    Raises
+    ------
+    FrameError   the file cannot be read.
+    """
+    for number, (source, read) in enumerate(read_all(path, first), first):
+        if number == MAX_MEMBERS:
+            yield Source(path)
+            yield FrameError(Reason.TOO_LARGE, f"more than {MAX_MEMBERS:,} objects in it")
+            return
+        yield source
+        try:
+            yield from prepare(read(), key)
+        except FrameError as error:
+            yield error
+        except MemoryError:
+            yield FrameError(Reason.TOO_LARGE, "needs more memory than allowed")
+        except RecursionError:
+            yield FrameError(Reason.UNDECODABLE, "sequences nested too deeply")
 
 
 class Taker:
@@ -115,15 +133,15 @@ class Taker:
             return Taken(Fate.CHANGED)
         frames = 0
         broken: list[tuple[Source, FrameError]] = []
-        whole = False
+        known: Source | None = None
         for source, item in self._items(path):
             if stop():
                 return Taken(Fate.CHANGED)
-            if not whole and stamp_of(path) != due.stamp:
-                return Taken(Fate.CHANGED, frames)
-            # A member is read as a whole before its first frame comes: a file that is still the
+            # An object is read to its end before its first frame comes: a file that is still the
             # same by then was not written to while it was read.
-            whole = source.member is None
+            if source != known and stamp_of(path) != due.stamp:
+                return Taken(Fate.CHANGED, frames)
+            known = source
             if isinstance(item, FrameError):
                 broken.append((source, item))
             else:
@@ -138,23 +156,24 @@ class Taker:
         return self._set_aside(due, broken, received, publisher, frames)
 
     def _items(self, path: Path) -> Iterator[tuple[Source, Prepared | FrameError]]:
-        """Yield what each object in a file becomes, and why where that is no frame."""
-        sources = [Source(path)]
-        if is_zip(path):
+        """Yield what each object in a file becomes, and why where that is no frame.
+
+        One that kills its decoder is passed over, and those behind it are not.
+        """
+        begun = 0
+        while True:
+            source, first = Source(path), begun
             try:
-                sources = list(self._pool.run(path, self._key))
-            except FrameError as error:
-                yield Source(path), error
+                for item in self._pool.run(path, self._key, first):
+                    if isinstance(item, Source):
+                        source, begun = item, begun + 1
+                    else:
+                        yield source, item
                 return
-        for source in sources[:MAX_MEMBERS]:
-            try:
-                for item in self._pool.run(source, self._key):
-                    yield source, item
             except FrameError as error:
                 yield source, error
-        if len(sources) > MAX_MEMBERS:
-            words = f"an archive of more than {MAX_MEMBERS:,} objects"
-            yield Source(path), FrameError(Reason.TOO_LARGE, words)
+            if begun == first or source.member is None:
+                return
 
     def _set_aside(
         self,
@@ -166,6 +185,10 @@ class Taker:
     ) -> Taken:
         why = str(broken[0][1])
         fate = Fate.SET_ASIDE
+        if len({source for source, _ in broken}) > MAX_APART:
+            first = broken[0][1]
+            words = f"{len(broken)} objects in it cannot be used, the first: {first.detail}"
+            broken = [(Source(Path(due.path)), FrameError(first.reason, words))]
         for source, error in broken:
             kept: DicomObject = source
             unread = _unread(source)

@@ -160,12 +160,16 @@ class FolderWatch:
 
     def _publish(self, batch: list[Due], now_s: float, stop: Callable[[], bool]) -> None:
         taken: list[tuple[Due, Taken]] = []
+
+        def beat() -> bool:
+            self.alive_s = time.monotonic()
+            return stop()
+
         try:
             self._publisher = self._publisher or self._connect()
             for due in batch:
-                taken.append((due, self._taken(due, self._publisher, stop)))
-                self.alive_s = time.monotonic()
-                if stop():
+                taken.append((due, self._taken(due, self._publisher, beat)))
+                if beat():
                     break
             self._publisher.flush()
         except (PublishError, DecoderUnavailable) as error:

@@ -14,7 +14,7 @@ from support.phantoms import chest_hu, dataset, part10
 from support.stack import Stack, eventually
 
 from producers.clearing import delete, move_to
-from producers.dropped import Taker, open_or_prepare
+from producers.dropped import Taker, take_apart
 from producers.folder_ledger import Ledger
 from producers.folder_watch import BATCH, SOURCE, FolderWatch
 from producers.prepare import prepare
@@ -36,7 +36,7 @@ WITHIN_S = 30
 
 @pytest.fixture(scope="module")
 def pool():
-    with DecodePool(open_or_prepare) as pool:
+    with DecodePool(take_apart) as pool:
         yield pool
 
 
