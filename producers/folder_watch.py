@@ -39,6 +39,9 @@ THOROUGH_S = 30.0
 BATCH = 64
 """Files confirmed together: waiting for each alone would cost a round trip to the broker."""
 
+BATCH_S = 1.0
+"""After so long a batch ends with the file in hand: all of it is repeated after a kill."""
+
 AGAIN_S = 3.0
 """After the broker took nothing."""
 
@@ -160,6 +163,7 @@ class FolderWatch:
 
     def _publish(self, batch: list[Due], now_s: float, stop: Callable[[], bool]) -> None:
         taken: list[tuple[Due, Taken]] = []
+        began_s = time.monotonic()
 
         def beat() -> bool:
             self.alive_s = time.monotonic()
@@ -169,7 +173,7 @@ class FolderWatch:
             self._publisher = self._publisher or self._connect()
             for due in batch:
                 taken.append((due, self._taken(due, self._publisher, beat)))
-                if beat():
+                if beat() or self.alive_s > began_s + BATCH_S:
                     break
             self._publisher.flush()
         except (PublishError, DecoderUnavailable) as error:

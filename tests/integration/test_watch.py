@@ -180,7 +180,8 @@ def test_what_is_no_frame_is_set_aside_after_patience(watching, since, tmp_path)
     one.until(lambda: "no room in quarantine" in str(one.watch.trouble), "it is said")
 
 
-def test_files_move_once_they_are_confirmed(watching, since, tmp_path):
+def test_files_move_once_they_are_confirmed(watching, since, tmp_path, monkeypatch):
+    monkeypatch.setattr("producers.folder_watch.AGAIN_S", 0.1)
     drop = watching.drop
     (drop / "a").mkdir()
     (drop / "a" / "1.dcm").write_bytes(image(1))
@@ -242,13 +243,13 @@ def test_killed_in_the_middle_it_goes_on_where_it_was_and_says_no_name(shared, s
             data = image(number, PatientName="CANARY^JANE", PatientID="CANARY-1")
             (drop / "CANARY^JANE" / f"CANARY-{number}.dcm").write_bytes(data)
 
-    drop_images(range(100))
+    drop_images(range(80))
     (drop / "CANARY.txt").write_bytes(b"for people")
     words = ("watch", drop, "--settle", "0.2", "--patience", "1")
     first = shared.start(*words)
     eventually(lambda: len(since.frame_ids()) > BATCH, within_s=60, what="it is in the middle")
     shared.kill(first)
-    drop_images(range(100, 120))
+    drop_images(range(80, 100))
     second = shared.start(*words)
 
     def said(path):
@@ -267,9 +268,9 @@ def test_killed_in_the_middle_it_goes_on_where_it_was_and_says_no_name(shared, s
 
     eventually(all_done, within_s=60, what="it is ready, and nothing waits")
     assert {Envelope.of(r.headers).subject for r in since.frames()} == {
-        f"1.2.{number}/1" for number in range(120)
+        f"1.2.{number}/1" for number in range(100)
     }
-    assert 20 <= json.loads(said("/live"))["facts"]["published"] < 120, "it went on where it was"
+    assert 20 <= json.loads(said("/live"))["facts"]["published"] < 100, "it went on where it was"
     metrics = said("/metrics")
     assert 'lesionstream_watched_files_total{outcome="unusable"} 1.0' in metrics
     second.send_signal(signal.SIGTERM)
