@@ -37,6 +37,8 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(policy_app, name="policy")
 app.command()(cli_devices.listen)
+app.command()(cli_devices.watch)
+app.command()(cli_devices.replay)
 app.command()(cli_devices.simulate)
 app.command()(cli_monitor.monitor)
 app.add_typer(cli_monitor.users_app, name="users")
@@ -130,24 +132,6 @@ def watchdog() -> None:
     from lesionstream import vigilance
 
     vigilance.watch()
-
-
-@app.command()
-def replay(
-    paths: Paths,
-    fps: Annotated[
-        float | None, typer.Option(min=0.001, help="At most so many frames a second.")
-    ] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, for ever.")] = False,
-) -> None:
-    """Publish DICOM to `frames` as a device would; what cannot be a frame goes to quarantine.
-
-    Running it again publishes the same frames with the same ids: nothing counts twice. Exit code
-    1 if something could not become a frame.
-    """
-    from lesionstream import replaying
-
-    raise typer.Exit(replaying.replay_paths(paths, fps=fps, loop=loop))
 
 
 @app.command()

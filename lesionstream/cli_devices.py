@@ -1,11 +1,11 @@
-"""The commands of the imaging side: `listen`, `simulate`."""
+"""The commands of the imaging side: `listen`, `watch`, `replay`, `simulate`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lesionstream.cli_options import Jsonl
+from lesionstream.cli_options import Jsonl, Paths
 
 Rate = Annotated[float, typer.Option(min=0, max=1, help="Probability for each image.")]
 
@@ -30,6 +30,70 @@ def listen(
     listening.listen(
         host=host, port=port, ae_title=ae_title, allow=allow or [], associations=associations
     )
+
+
+def watch(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Where devices drop files.")
+    ],
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds that a file must stand still to count as whole.")
+    ] = 2.0,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds after which one that cannot be used is set aside.")
+    ] = 30.0,
+    move_to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Move files there once they are published.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete files once they are published.")
+    ] = False,
+) -> None:
+    """Publish each DICOM file that a device drops into a folder, also within zips.
+
+    Files stay where they are unless told otherwise; which are done is remembered over restarts.
+    """
+    from lesionstream import folder_watch
+
+    folder_watch.watch(folder_watch.Wish(folders, settle, patience, move_to, delete))
+
+
+def replay(
+    paths: Paths,
+    fps: Annotated[
+        float | None, typer.Option(min=0.001, help="At most so many frames a second.")
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, for ever.")] = False,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="Files in an order of chance.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of --shuffle: same seed, same order.")
+    ] = None,
+    as_acquired: Annotated[
+        bool, typer.Option("--as-acquired", help="In the order and with the gaps the devices had.")
+    ] = False,
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Of --as-acquired: so many times as fast.")
+    ] = None,
+) -> None:
+    """Publish DICOM to `frames` as a device would; what cannot be a frame goes to quarantine.
+
+    Running it again publishes the same frames with the same ids: nothing counts twice. Exit code
+    1 if something could not become a frame.
+    """
+    from lesionstream import replaying
+
+    for given, words in (
+        (as_acquired and shuffle, "--as-acquired and --shuffle are two orders: choose one."),
+        (as_acquired and fps, "--as-acquired has its own rate: --speed instead of --fps."),
+        (seed is not None and not shuffle, "--seed is for --shuffle."),
+        (speed is not None and not as_acquired, "--speed is for --as-acquired."),
+    ):
+        if given:
+            raise typer.BadParameter(words)
+    order = replaying.Order(shuffle, seed, as_acquired, speed or 1.0)
+    raise typer.Exit(replaying.replay_paths(paths, fps=fps, loop=loop, order=order))
 
 
 def simulate(

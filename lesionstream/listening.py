@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import structlog
 
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
+from lesionstream.broker_watch import BrokerWatch
 from lesionstream.console import set_up_logging
 from lesionstream.naming import open_vault
 from lesionstream.settings import SettingsError, settings
@@ -24,13 +24,9 @@ from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from producers.spool import Spool
 from producers.tls import server_context
-from wire import topic_admin
 from wire.health import Health
-from wire.topics import Names
 
 log = structlog.get_logger(__name__)
-
-LOOK_S = 5.0
 
 
 def listen(*, host: str, port: int, ae_title: str, allow: list[str], associations: int) -> None:
@@ -51,7 +47,7 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str], association
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
-    broker = _BrokerWatch(kafka, wanted.names, told)
+    broker = BrokerWatch(kafka, wanted.names, told)
     names = NameKeeper(open_vault)
     tls = own_tls(server_context) if wanted.tls_files else None
     outbox = Outbox(
@@ -117,33 +113,3 @@ def _checked(outbox: Outbox, **kwargs: Any) -> Listener:
         return Listener(outbox, **kwargs)
     except ValueError as error:
         raise SettingsError(f"AE title: {error}") from error
-
-
-class _BrokerWatch:
-    """Asks now and then whether a broker answers and has the topics."""
-
-    def __init__(self, bootstrap: str, names: Names, end: threading.Event) -> None:
-        self._bootstrap = bootstrap
-        self._names = names
-        self._end = end
-        self._trouble: tuple[str, ...] = ("the broker was not asked yet",)
-
-    def trouble(self) -> tuple[str, ...]:
-        """Return what was wrong at the last look."""
-        return self._trouble
-
-    def run(self, also: Callable[[], None]) -> None:
-        """Look until told to end; `also` is called at each look."""
-        while True:
-            also()
-            try:
-                states = topic_admin.describe(self._bootstrap, self._names)
-                missing = [state.name for state in states if not state.partitions]
-                words = f"topics missing: {', '.join(missing)}: run `lesionstream topics create`"
-                self._trouble = (words,) if missing else ()
-            except topic_admin.BrokerUnavailable as error:
-                self._trouble = (str(error),)
-            if self._trouble:
-                log.warning("not ready", why=self._trouble[0])
-            if self._end.wait(LOOK_S):
-                return

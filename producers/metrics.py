@@ -1,6 +1,6 @@
 """What producers count, for Prometheus."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 STORED = Counter(
     "lesionstream_stored_total", "C-STORE requests answered, by DICOM status.", ["status"]
@@ -23,3 +23,12 @@ SPOOLED = Counter(
     "lesionstream_spooled_total", "Messages put into the spool because no broker took them."
 )
 SPOOL_SENT = Counter("lesionstream_spool_sent_total", "Messages sent from the spool.")
+
+WATCHED = Counter(
+    "lesionstream_watched_files_total",
+    "Files of watched folders that are done: published, or with something in quarantine.",
+    ["outcome"],
+)
+WAITING = Gauge(
+    "lesionstream_watched_files_waiting", "Files of watched folders that are not done yet."
+)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from producers.pace import Pace
+from producers.order import Schedule
+from producers.pace import AsScheduled, Pace
 from producers.prepare import Prepared, prepare_source
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
@@ -47,6 +48,7 @@ def replay(
     quarantine: Quarantine,
     key: bytes,
     fps: float | None = None,
+    schedule: Schedule | None = None,
     keep: Callable[[Prepared], None] = lambda prepared: None,
     progress: Callable[[Tally], None] = lambda tally: None,
     stop: Callable[[], bool] = lambda: False,
@@ -57,6 +59,7 @@ def replay(
     ----------
     key : of the pseudonyms.
     fps : frames a second at the most, None for as fast as the broker takes them.
+    schedule : when each frame of `sources`, in this order, is due, instead of `fps`.
     keep : called with each frame before it is published, to keep the patient's name.
     progress : called after each frame and file.
     stop : asked after each frame; True ends the replay early.
@@ -66,12 +69,14 @@ def replay(
     PublishError   the broker does not take the frames.
     """
     tally = Tally()
-    pace = Pace(fps)
+    pace, timed = Pace(fps), AsScheduled(schedule) if schedule else None
     with DecodePool(prepare_source) as pool:
-        for source in sources:
-            for item in prepared_frames(pool, source, key):
+        for number, source in enumerate(sources):
+            for frame, item in enumerate(prepared_frames(pool, source, key)):
                 if stop():
                     break
+                if timed is not None:
+                    timed.wait(number, frame)
                 pace.wait()
                 received = datetime.now(UTC)
                 if isinstance(item, FrameError):

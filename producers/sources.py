@@ -7,10 +7,11 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from wire.errors import FrameError, Reason
 
@@ -63,21 +64,7 @@ class Source:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes piece by piece; errors as `read`."""
-        total = 0
-        try:
-            with self._open() as file:
-                while chunk := file.read(_CHUNK):
-                    total += len(chunk)
-                    if total > MAX_OBJECT_BYTES:
-                        raise FrameError(Reason.TOO_LARGE, f"more than {MAX_OBJECT_BYTES:,} bytes")
-                    yield chunk
-        except OSError as error:
-            why = error.strerror or type(error).__name__
-            raise FrameError(Reason.UNDECODABLE, f"cannot be read ({why})") from error
-        except _ARCHIVE_ERRORS as error:
-            raise FrameError(
-                Reason.UNDECODABLE, f"archive member cannot be read ({type(error).__name__})"
-            ) from error
+        return _chunks(self._open)
 
     def sha256(self) -> str:
         """Return the sha256 (hex) of the bytes; of the name where they cannot be read."""
@@ -89,7 +76,7 @@ class Source:
             return hashlib.sha256(self.name.encode()).hexdigest()
         return digest.hexdigest()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> IO[bytes]:
         if not stat.S_ISREG(self.path.stat().st_mode):
             raise OSError(0, "not a regular file")
         if self.member is None:
@@ -117,6 +104,51 @@ class _Member:
 
     def read(self, size: int) -> bytes:
         return self._file.read(size)
+
+
+def _chunks(opener: Callable[[], IO[bytes]]) -> Iterator[bytes]:
+    total = 0
+    try:
+        with opener() as file:
+            while chunk := file.read(_CHUNK):
+                total += len(chunk)
+                if total > MAX_OBJECT_BYTES:
+                    raise FrameError(Reason.TOO_LARGE, f"more than {MAX_OBJECT_BYTES:,} bytes")
+                yield chunk
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise FrameError(Reason.UNDECODABLE, f"cannot be read ({why})") from error
+    except _ARCHIVE_ERRORS as error:
+        raise FrameError(
+            Reason.UNDECODABLE, f"archive member cannot be read ({type(error).__name__})"
+        ) from error
+
+
+def read_all(path: Path, first: int = 0) -> Iterator[tuple[Source, Callable[[], bytes]]]:
+    """Yield the objects of one file and what reads each of them; an archive is opened only once.
+
+    Opened for each member, an archive of thousands would take minutes.
+
+    Parameters
+    ----------
+    first : number of the object to begin with.
+
+    Raises
+    ------
+    FrameError   the file is gone, or an archive cannot be opened any more.
+    """
+    try:
+        found = find([path])
+        if found[0].member is None:
+            yield from ((source, source.read) for source in found[first:])
+            return
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            for source in found[first:]:
+                opener = partial(archive.open, members[source.index])
+                yield source, lambda opener=opener: b"".join(_chunks(opener))  # type: ignore[misc]
+    except (OSError, *_ARCHIVE_ERRORS) as error:
+        raise FrameError(Reason.UNDECODABLE, f"cannot be read ({type(error).__name__})") from error
 
 
 def find(paths: Iterable[Path]) -> list[Source]:

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from producers.sources import Source, find
+from producers.sources import Source, find, read_all
 from wire.errors import FrameError, Reason
 
 
@@ -87,3 +87,18 @@ def test_names_that_are_no_text_can_be_shown(tmp_path):
 def test_an_unreadable_source_has_a_hash_all_the_same(tmp_path):
     one, two = Source(tmp_path / "gone"), Source(tmp_path / "lost")
     assert len({one.sha256(), two.sha256(), hashlib.sha256().hexdigest()}) == 3
+
+
+def test_an_archive_is_read_from_any_member_on(tmp_path):
+    path = tmp_path / "scan.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(4):
+            archive.writestr(str(number), bytes([number]))
+    assert [(s, read()) for s, read in read_all(path)] == [(s, s.read()) for s in find([path])]
+    assert [read() for _, read in read_all(path, 2)] == [b"\2", b"\3"]
+    assert list(read_all(path, 9)) == []
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"x")
+    assert [(s, read()) for s, read in read_all(plain)] == [(Source(plain), b"x")]
+    with pytest.raises(FrameError, match="cannot be read"):
+        list(read_all(tmp_path / "gone"))

@@ -1,0 +1,43 @@
+"""Asks now and then whether a broker answers and has the topics: for a producer's `/ready`."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from wire import topic_admin
+from wire.topics import Names
+
+log = structlog.get_logger(__name__)
+
+LOOK_S = 5.0
+
+
+class BrokerWatch:
+    """Asks now and then whether a broker answers and has the topics."""
+
+    def __init__(self, bootstrap: str, names: Names, end: threading.Event) -> None:
+        self._bootstrap = bootstrap
+        self._names = names
+        self._end = end
+        self._trouble: tuple[str, ...] = ("the broker was not asked yet",)
+
+    def trouble(self) -> tuple[str, ...]:
+        """Return what was wrong at the last look."""
+        return self._trouble
+
+    def run(self, also: Callable[[], None] = lambda: None) -> None:
+        """Look until told to end; `also` is called at each look."""
+        while True:
+            also()
+            try:
+                states = topic_admin.describe(self._bootstrap, self._names)
+                missing = [state.name for state in states if not state.partitions]
+                words = f"topics missing: {', '.join(missing)}: run `lesionstream topics create`"
+                self._trouble = (words,) if missing else ()
+            except topic_admin.BrokerUnavailable as error:
+                self._trouble = (str(error),)
+            if self._trouble:
+                log.warning("not ready", why=self._trouble[0])
+            if self._end.wait(LOOK_S):
+                return
