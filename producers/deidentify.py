@@ -184,7 +184,8 @@ def _read(dataset: Dataset, tag: BaseTag, action: str, shift_days: int) -> None:
     except Exception:  # the decode boundary: a value nobody can read is a value nobody needs
         del dataset[tag]
         return
-    if element.VR == "UN":
+    hidden = known_vr(int(tag)) == "SQ" != element.VR  # items that nobody can look into
+    if hidden or element.VR == "UN":
         del dataset[tag]
     elif action in ("shift", "time"):
         value = element.value

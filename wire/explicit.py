@@ -86,12 +86,12 @@ def verbatim(element: DataElement | RawDataElement) -> RawDataElement | None:
 
     None where that would not give the bytes that reading and writing gives: the value is not as
     the standard has it (its padding included), its bytes are in another order, or its VR depends
-    on other elements.
+    on other elements. None for sequences.
     """
     if not isinstance(element, RawDataElement) or element.length == UNDEFINED:
         return None
     known = known_vr(int(element.tag))
-    if len(known) != 2 or not element.is_little_endian:  # "US or SS" has no length of 2
+    if len(known) != 2 or known == "SQ" or not element.is_little_endian:  # "US or SS"
         return None
     vr, value = element.VR or known, element.value or b""
     if form := _TEXTS.get(vr):

@@ -11,6 +11,7 @@ from support.phantoms import dataset, part10
 
 from identity.pseudonyms import Pseudonyms
 from producers.prepare import prepare
+from wire.explicit import raw, sequence
 
 KEY = b"k" * 32
 CANARY = "CANARYNAME"
@@ -67,6 +68,18 @@ def test_no_claim_of_a_file_gets_a_name_through(tag, vr):
             holder.add_new(tag, vr, CANARY.encode() if vr == "UN" else CANARY)
     ds.RequestAttributesSequence = Sequence([item])
     ds.DerivationCodeSequence = Sequence([item])
+    assert CANARY.encode() not in sent(ds)[0].payload
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW", "UT", "LT", "UN", "SQ"])
+@pytest.mark.parametrize("keyword", ["ReferencedImageSequence", "DerivationCodeSequence"])
+def test_a_sequence_under_another_name_hides_nothing(keyword, vr):
+    """A file may claim that a sequence is bytes; whoever knows the tag reads its items."""
+    name = f"{CANARY}^X"
+    item = sequence(keyword, [[raw("PatientName", name.encode())]])
+    ds = plain()
+    ds[item.tag] = item._replace(VR=vr)
+    assert CANARY.encode() in part10(ds)
     assert CANARY.encode() not in sent(ds)[0].payload
 
 
