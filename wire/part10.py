@@ -16,8 +16,10 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import config
 from pydicom.charset import default_encoding
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filewriter import correct_ambiguous_vr_element
 from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -211,6 +213,16 @@ def text(dataset: Dataset, keyword: str) -> str | None:
     return clean.strip(" \0") or None
 
 
+def _writable(
+    dataset: Dataset, element: DataElement | RawDataElement
+) -> DataElement | RawDataElement:
+    """Return an element as it can be written: read where its bytes are not as they should be."""
+    if explicit.is_encoded(element):
+        return element
+    read = dataset[element.tag]
+    return correct_ambiguous_vr_element(read, dataset, True) if " or " in read.VR else read
+
+
 def to_bytes(dataset: Dataset) -> bytes:
     """Write a data set as Part 10 in Explicit VR Little Endian.
 
@@ -228,6 +240,5 @@ def to_bytes(dataset: Dataset) -> bytes:
             parts += explicit.encoded(explicit.raw(keyword, uid.encode("latin-1")))
         character_set = dataset.get("SpecificCharacterSet") or default_encoding
         for element in sorted(dataset.values(), key=lambda element: int(element.tag)):
-            known = explicit.is_encoded(element)
-            parts += explicit.encoded(element if known else dataset[element.tag], character_set)
+            parts += explicit.encoded(_writable(dataset, element), character_set)
     return b"".join(parts)

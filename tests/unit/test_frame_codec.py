@@ -16,6 +16,7 @@ from support.phantoms import chest_hu, dataset, part10
 from producers.prepare import prepare
 from wire.errors import FrameError, Reason
 from wire.frame import decode_frame
+from wire.part10 import to_bytes as part10_bytes
 
 KEY = b"k" * 32
 DTYPES = st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4"])
@@ -255,3 +256,11 @@ def test_position_of_a_pixel_in_mm():
         ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
     )
     assert decode_frame(part10(ds)).to_mm(x_px=1, y_px=2) == (13, 24, 30)
+
+
+def test_a_data_set_made_in_memory_can_be_written():
+    """Its pixels are "OB or OW" until somebody decides."""
+    made = dataset(chest_hu(0, size=16), PatientIdentityRemoved="YES")
+    made["PixelData"].VR = "OB or OW"
+    pixels = decode_frame(part10_bytes(made)).pixels
+    assert pixels.tobytes() == made.PixelData
