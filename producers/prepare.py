@@ -18,7 +18,7 @@ from identity.pseudonyms import Pseudonyms
 from identity.vault import Named
 from producers.deidentify import clean, deidentify
 from producers.sources import Source
-from wire import part10
+from wire import codecs, part10
 from wire.errors import FrameError, Reason
 from wire.explicit import raw, sequence
 from wire.frame import attributes_of, decode_frame, extracted_number
@@ -68,6 +68,8 @@ def prepare(data: bytes, key: bytes) -> Iterator[Prepared | FrameError]:
     """
     dataset = part10.parse(data)
     with part10.guard("de-identifying"):
+        if dataset.original_encoding[1] is False:
+            codecs.little_endian(dataset)
         template, per_frame = _without_pixels(dataset)
         named = _named(template)
         patient_id = deidentify(template, Pseudonyms(key), data)

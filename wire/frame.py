@@ -100,7 +100,7 @@ class Frame:
             raise FrameError(Reason.QUALITY, "a colour image has no Hounsfield units")
         if self.about.rescale is None:
             raise FrameError(
-                Reason.QUALITY, "RescaleSlope or RescaleIntercept missing: not Hounsfield units"
+                Reason.QUALITY, "no RescaleSlope and RescaleIntercept: not Hounsfield units"
             )
         if self.about.rescale_type not in (None, "HU", "US"):
             raise FrameError(Reason.QUALITY, "RescaleType is not HU")
@@ -186,6 +186,8 @@ def attributes_of(dataset: Dataset, frame_number: int | None = None) -> Attribut
     frame_number : used where the data set itself does not say, else 1.
     """
     slope, intercept = (_numbers(dataset, f"Rescale{part}", 1) for part in ("Slope", "Intercept"))
+    if dataset.get("ModalityLUTSequence"):  # it stands instead (PS3.3 C.11.1), and is no HU:
+        slope = None  # its unsigned values cannot say air
     spacing = _numbers(dataset, "PixelSpacing", 2)
     return Attributes(
         deidentified=dataset.get("PatientIdentityRemoved") == "YES",

@@ -20,10 +20,9 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filewriter import correct_ambiguous_vr_element
-from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from wire import explicit
+from wire import codecs, explicit
 from wire.errors import FrameError, Reason
 
 MAX_FRAME_BYTES = 31 << 20
@@ -36,6 +35,13 @@ MAX_BROKEN = 64
 of them."""
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+SYNTAX_AS_READ: dict[tuple[bool, bool] | tuple[None, None], UID] = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+"""What a file without a transfer syntax is, by (implicit VR, little endian) as it was read."""
 
 # The process is ours: devices write values that break their VR, and that must not stop a frame.
 config.settings.reading_validation_mode = config.IGNORE
@@ -69,9 +75,12 @@ def parse(data: bytes) -> Dataset:
         raise FrameError(Reason.UNDECODABLE, "empty: no byte in it")
     with guard("parsing"):
         try:
-            return pydicom.dcmread(io.BytesIO(data))
+            dataset: Dataset = pydicom.dcmread(io.BytesIO(data))
         except InvalidDicomError:
-            return _parse_bare(data)
+            dataset = _parse_bare(data)
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = SYNTAX_AS_READ[dataset.original_encoding]
+        return dataset
 
 
 def _parse_bare(data: bytes) -> Dataset:
@@ -79,11 +88,6 @@ def _parse_bare(data: bytes) -> Dataset:
     dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     if "SOPClassUID" not in dataset and "Rows" not in dataset:
         raise FrameError(Reason.UNDECODABLE, "not a DICOM file")
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        explicit = not dataset.original_encoding[0]
-        dataset.file_meta.TransferSyntaxUID = (
-            ExplicitVRLittleEndian if explicit else ImplicitVRLittleEndian
-        )
     return dataset
 
 
@@ -105,6 +109,7 @@ def check_image(dataset: Dataset) -> int:
         count = int(dataset.get("NumberOfFrames") or 1)
     if min(rows, columns, samples, bits) < 1:
         raise FrameError(Reason.UNDECODABLE, "Rows, Columns or BitsAllocated missing or zero")
+    _check_description(dataset, bits)
     frame_bytes = rows * columns * samples * max(bits, 8) // 8
     if frame_bytes > MAX_FRAME_BYTES:
         raise FrameError(
@@ -112,7 +117,31 @@ def check_image(dataset: Dataset) -> int:
             f"one frame is {rows} x {columns} x {samples} of {bits} bit, {frame_bytes:,} bytes; "
             f"the limit is {MAX_FRAME_BYTES:,}",
         )
+    _check_length(dataset, rows * columns * samples * bits * max(1, count))
     return max(1, count)
+
+
+def _check_description(dataset: Dataset, bits: int) -> None:
+    """Say by name what a decoder would only stumble over."""
+    if bits not in (1, 8, 16, 32, 64):
+        raise FrameError(Reason.UNDECODABLE, f"BitsAllocated is {bits}, not 1, 8, 16, 32 or 64")
+    if "PixelData" in dataset and dataset.get("PixelRepresentation") is None:
+        raise FrameError(Reason.UNDECODABLE, "PixelRepresentation missing")
+
+
+def _check_length(dataset: Dataset, bits: int) -> None:
+    """Say that pixel data are missing or, where they are native, end before `bits`."""
+    with guard("reading the pixel data"):
+        found = max(len(dataset.get(keyword) or b"") for keyword in PIXEL_KEYWORDS)
+        native = dataset.file_meta.TransferSyntaxUID in codecs.NATIVE
+        halved = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
+    if not found:
+        raise FrameError(Reason.UNDECODABLE, "the pixel data are empty")
+    needed = -(-bits // 8)
+    if native and not halved and found < needed:
+        raise FrameError(
+            Reason.UNDECODABLE, f"the pixel data end early: {found:,} of {needed:,} bytes"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +177,9 @@ def decode_frames(dataset: Dataset) -> Iterator[Decoded | Broken]:
     FrameError   as `check_image`.
     """
     count = check_image(dataset)
-    doing = f"decoding the pixels ({_syntax_name(dataset)})"
+    doing = f"decoding {_syntax_name(dataset)}"
     with guard(doing):
-        decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+        decoder = codecs.decoder_of(dataset)
     broken: list[Broken] = []  # those since the last frame that was well
     any_frame = False
     for index in range(count):
@@ -180,6 +209,8 @@ def decode_frames(dataset: Dataset) -> Iterator[Decoded | Broken]:
 def _syntax_name(dataset: Dataset) -> str:
     """Return the standard's name of the transfer syntax; nothing of the file's own words."""
     syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+    if syntax == codecs.DEFLATED_IMAGE_FRAME:  # unknown to pydicom 3.0
+        return "Deflated Image Frame Compression"
     return syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
 
 

@@ -106,8 +106,8 @@ def test_a_broken_frame_does_not_take_the_others_with_it():
 def test_an_object_of_broken_frames_alone_is_one_error():
     volume = np.stack([chest_hu(n, size=32) for n in range(4)])
     ds = dataset(volume)
-    ds.PixelData = ds.PixelData[:100]
-    assert [type(item) for item in prepare(part10(ds), KEY)] == [FrameError]
+    ds.PixelData = pydicom.encaps.encapsulate([b"\0" * 64] * 4)
+    assert [type(item) for item in prepare(part10(ds, syntax=RLELossless), KEY)] == [FrameError]
 
 
 def test_a_frame_of_ours_published_once_more_keeps_its_number():
