@@ -19,13 +19,7 @@ from typing import Self
 
 import structlog
 from pydicom.dataset import Dataset
-from pynetdicom import (
-    AE,
-    ALL_TRANSFER_SYNTAXES,
-    AllStoragePresentationContexts,
-    _config,
-    evt,
-)
+from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 
@@ -35,6 +29,7 @@ from producers.outbox import NotStored, Outbox
 from producers.prepare import Prepared, prepare_source
 from producers.quarantine import Quarantine
 from producers.sources import Source
+from producers.storage_classes import CLASSES, SYNTAXES, VERIFICATION
 from producers.unusable import set_aside
 from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.errors import FrameError, Reason
@@ -55,8 +50,6 @@ RESERVE_BYTES = 16 << 20
 
 LEFT_OVER_S = 600.0
 """An object of which nothing came for so long belongs to an association that is gone."""
-
-VERIFICATION = "1.2.840.10008.1.1"
 
 SUCCESS = 0x0000
 SOME_FRAMES = 0xB006
@@ -162,8 +155,8 @@ class Listener:
         self._ae.maximum_associations = associations
         self._ae.maximum_pdu_size = MAX_PDU_BYTES
         self._ae.network_timeout = IDLE_S
-        for context in AllStoragePresentationContexts:
-            self._ae.add_supported_context(context.abstract_syntax or "", ALL_TRANSFER_SYNTAXES)
+        for sop_class in CLASSES:
+            self._ae.add_supported_context(sop_class, SYNTAXES)
         self._ae.add_supported_context(VERIFICATION)
 
     def start(self, host: str, port: int) -> int:
