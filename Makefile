@@ -1,6 +1,6 @@
 # Every target that needs the tools makes them first (`make setup`), so a fresh clone starts anywhere.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-training soak audit lint format types up down docs lock clean
+.PHONY: help setup setup-tests demo test test-training soak conformance audit lint format types up down docs lock clean
 
 BIN := .venv/bin
 LOCK := PIP_FIND_LINKS= PIP_INDEX_URL= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" \
@@ -29,6 +29,9 @@ test-training: setup-tests ## the tests of what makes engines; installs the `tra
 
 soak: setup-tests ## the tests that take minutes to observe
 	@exec $(BIN)/python -m pytest -m soak $(ARGS)
+
+conformance: setup ## docs/conformance-files.md anew: each file of DATA=folder by C-STORE and by replay
+	@exec $(BIN)/python -m benchmarks.conformance "$(or $(DATA),$$LESIONSTREAM_DATA/dicom)"
 
 lint: setup types ## formatting, rules, types, imports between rooms, spelling
 	@$(BIN)/ruff check .

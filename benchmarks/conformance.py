@@ -10,11 +10,13 @@ import argparse
 import secrets
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from kafka import KafkaAdminClient
 from pynetdicom import AE
@@ -25,10 +27,12 @@ from benchmarks.sending import TITLE, Stored, header_of, send
 from lesionstream.console import progress_bar, say
 from producers import listener, replay
 from producers.listener import AE_TITLE, Listener
+from producers.outbox import Outbox
 from producers.prepare import Prepared
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from producers.sources import Source
+from producers.spool import Spool
 from producers.storage_classes import VERIFICATION
 from wire import topic_admin
 from wire.dead_letters import DeadLetter
@@ -43,6 +47,10 @@ NO_DICOM = ("MANIFEST.csv", "SHA256SUMS")
 KEY = b"conformance".ljust(32, b".")
 KEPT = frozenset({0x0000, 0xB006})
 """Statuses after which a sender deletes its image: frames must be there."""
+
+SPOOL_BYTES = 1 << 30
+SENT_S = 60.0
+"""How long what was spooled before the broker was found may take to get there."""
 
 REFUSED = range(0xB000, 0xD000)
 """Statuses of an object of which something is in quarantine."""
@@ -66,24 +74,41 @@ class Row:
 
 
 class Bench:
-    """A listener and a publisher of replays on one Kafka, with topics of their own."""
+    """A listener and a publisher of replays on one Kafka, with topics of their own.
+
+    Parameters
+    ----------
+    folder : where quarantines and the spool lie.
+    """
 
     def __init__(self, kafka: str, names: Names, folder: Path) -> None:
         self._kafka, self._names = kafka, names
         self._quarantine = Quarantine(folder / "quarantine")
         self._publisher = Publisher(kafka, names=names, source=replay.SOURCE)
-        self._listener = Listener(
+        self._outbox = Outbox(
             lambda: Publisher(kafka, names=names, source=listener.SOURCE),
+            Spool(folder / "spool", SPOOL_BYTES),
+            listener.SOURCE,
+        )
+        self._listener = Listener(
+            self._outbox,
+            receiving=folder / "receiving",
             quarantine=Quarantine(folder / "received"),
             key=KEY,
             allow=frozenset({TITLE}),
         )
-        self._address = ("127.0.0.1", self._listener.start("127.0.0.1", 0))
+        self.address = ("127.0.0.1", self._listener.start("127.0.0.1", 0))
 
     def close(self) -> None:
         """Release everything."""
         self._listener.close()
         self._publisher.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def rows(
         self, paths: Sequence[Path], progress: Callable[[], object] = lambda: None
@@ -93,7 +118,7 @@ class Bench:
         rows = []
         for path, (frame_ids, refused) in zip(paths, replayed, strict=True):
             header = header_of(path)
-            stored = send(path, header, self._address, AE_TITLE)
+            stored = send(path, header, self.address, AE_TITLE)
             rows.append(Row(path.name, header.sop_class, header.syntax, stored, frame_ids, refused))
             progress()
         return rows
@@ -129,7 +154,7 @@ class Bench:
         """Tell whether the listener answers a C-ECHO."""
         ae = AE(TITLE)
         ae.add_requested_context(VERIFICATION)
-        association = ae.associate(*self._address, ae_title=AE_TITLE)
+        association = ae.associate(*self.address, ae_title=AE_TITLE)
         if not association.is_established:
             return False
         answer = association.send_c_echo()
@@ -138,6 +163,9 @@ class Bench:
 
     def lost(self, rows: Sequence[Row]) -> list[str]:
         """Return in words what was said of the files and is not so on the topics."""
+        deadline = time.monotonic() + SENT_S
+        while self._outbox.waiting and time.monotonic() < deadline:
+            time.sleep(0.1)
         taken = [row for row in rows if row.stored.status in KEPT]
         answered = [row for row in rows if row.stored.status is not None]
         frames = {replay.SOURCE: Counter[str](), listener.SOURCE: Counter[str]()}
@@ -158,6 +186,7 @@ class Bench:
             "objects in quarantine": kept_nowhere == 0,
             "an end for each file": all(row.frame_ids or row.refused for row in rows),
             "statuses": all(_true(row) for row in answered),
+            "an empty spool": self._outbox.waiting == 0,
             "an answer to C-ECHO": self.alive(),
         }
         return [what for what, holds in checks.items() if not holds]
@@ -178,17 +207,6 @@ def _true(row: Row) -> bool:
     if row.stored.status == 0xB006:
         return bool(row.frame_ids and row.refused)
     return row.stored.status in REFUSED and bool(row.refused) and not row.frame_ids
-
-
-@contextmanager
-def bench(kafka: str, names: Names) -> Iterator[Bench]:
-    """Yield a bench; its quarantine goes with it."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Bench(kafka, names, Path(folder))
-        try:
-            yield made
-        finally:
-            made.close()
 
 
 @contextmanager
@@ -228,7 +246,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     paths = files_in(args.folder)
     with ExitStack() as stack:
         kafka = args.kafka or stack.enter_context(_local_kafka())
-        at_work = stack.enter_context(bench(kafka, stack.enter_context(_topics(kafka))))
+        names = stack.enter_context(_topics(kafka))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        at_work = stack.enter_context(Bench(kafka, names, Path(folder)))
         progress = stack.enter_context(progress_bar("files"))
         task = progress.add_task("conformance", total=len(paths), note="")
         rows = at_work.rows(paths, lambda: progress.advance(task))
