@@ -56,8 +56,9 @@ up: setup ## start the local Kafka and Redis, print their addresses
 down: setup ## stop them
 	@exec $(BIN)/lesionstream down
 
-docs: setup ## regenerate the generated documents (JSON Schemas, AsyncAPI)
-	@exec $(BIN)/python -m wire.schemas
+docs: setup ## regenerate the generated documents (JSON Schemas, AsyncAPI, tables of conformance.md)
+	@$(BIN)/python -m wire.schemas
+	@exec $(BIN)/python -m benchmarks.conformance_statement
 
 lock: setup ## lock the newest allowed versions, by hash and without addresses
 	@$(LOCK) --upgrade --extra dev --output-file requirements-dev.lock pyproject.toml

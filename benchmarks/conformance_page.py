@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pydicom.uid import UID
+from pynetdicom import sop_class
 
 from wire.codecs import DEFLATED_IMAGE_FRAME
 from wire.errors import Reason
@@ -25,6 +27,9 @@ every refused object lies in quarantine with a dead letter.
 (at most 64 characters), by replay the words of `lesionstream replay`. "Not sent": the file names no
 class or instance, or the listener does not take its class. See [conformance.md](conformance.md).
 """
+
+_KEYWORDS = {str(uid): name for name, uid in vars(sop_class).items() if isinstance(uid, str)}
+"""pynetdicom knows classes that are too new for pydicom."""
 
 FRAMES, SOME, NO_IMAGE, REFUSED = "frames", "some frames refused", "not an image", "refused"
 KINDS = (FRAMES, SOME, NO_IMAGE, REFUSED)
@@ -69,7 +74,8 @@ def class_name(uid: str) -> str:
         return "none"
     name = UID(uid).name
     if name == uid:
-        return f"`{uid}`" if uid.startswith("1.2.840.10008.") else "private"
+        keyword = _KEYWORDS.get(uid, "")
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", keyword) or "private"
     return f"{name} (retired)" if UID(uid).is_retired else name
 
 
