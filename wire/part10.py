@@ -24,6 +24,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from wire import codecs, explicit
 from wire.errors import FrameError, Reason
+from wire.whole import cut_off
 
 MAX_FRAME_BYTES = 31 << 20
 """Largest Part 10 frame that passes `frames`: 1 MiB below the broker's 32 MiB for record overhead.
@@ -69,7 +70,7 @@ def parse(data: bytes) -> Dataset:
 
     Raises
     ------
-    FrameError   `undecodable`: empty, not DICOM, or broken.
+    FrameError   `undecodable`: empty, not DICOM, broken, or an image cut off before its pixels.
     """
     if not data:
         raise FrameError(Reason.UNDECODABLE, "empty: no byte in it")
@@ -80,6 +81,9 @@ def parse(data: bytes) -> Dataset:
             dataset = _parse_bare(data)
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = SYNTAX_AS_READ[dataset.original_encoding]
+        without_pixels = not any(keyword in dataset for keyword in PIXEL_KEYWORDS)
+        if without_pixels and _image_expected(dataset) and cut_off(data, dataset):
+            raise FrameError(Reason.UNDECODABLE, "cut off: it ends inside an element")
         return dataset
 
 
@@ -89,6 +93,12 @@ def _parse_bare(data: bytes) -> Dataset:
     if "SOPClassUID" not in dataset and "Rows" not in dataset:
         raise FrameError(Reason.UNDECODABLE, "not a DICOM file")
     return dataset
+
+
+def _image_expected(dataset: Dataset) -> bool:
+    """Tell whether pixels may follow what was read: not where the class is known to have none."""
+    sop_class = UID(text(dataset, "SOPClassUID") or "")
+    return "Rows" in dataset or sop_class.name == sop_class or "Image" in sop_class.name
 
 
 def check_image(dataset: Dataset) -> int:

@@ -339,3 +339,31 @@ def test_what_is_wrong_with_a_description_is_said_by_name(attributes, words):
     with pytest.raises(FrameError, match=words) as caught:
         frames(ds)
     assert caught.value.reason is Reason.UNDECODABLE
+
+
+def test_an_image_that_was_cut_off_is_not_called_no_image():
+    """Inside an element, that is: a file that ends between two looks whole."""
+    _, ds, encoded = run_length_encoded()
+    ds.PixelData = encapsulate(encoded)
+    ds["PixelData"].is_undefined_length = True
+    ds.RequestAttributesSequence = [Dataset()]
+    ds.RequestAttributesSequence[0].ScheduledProcedureStepID = "1"
+    ds["RequestAttributesSequence"].is_undefined_length = True
+    data = part10(ds, syntax=RLELossless)
+    whole = pydicom.dcmread(io.BytesIO(data))
+    for tag in list(whole.keys()):
+        element = whole.get_item(tag)
+        begins = getattr(element, "value_tell", None) or element.file_tell
+        for size in (begins - 3, begins + 1):
+            with pytest.raises(FrameError) as caught:
+                list(prepare(data[:size], KEY))
+            assert caught.value.reason is Reason.UNDECODABLE, size
+
+
+def test_a_report_that_was_cut_off_is_still_no_image():
+    ds = dataset(chest_hu(0, size=8), SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11")
+    for keyword in ("PixelData", "Rows", "Columns"):
+        delattr(ds, keyword)
+    with pytest.raises(FrameError) as caught:
+        list(prepare(part10(ds)[:-3], KEY))
+    assert caught.value.reason is Reason.NOT_AN_IMAGE
