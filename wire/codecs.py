@@ -70,8 +70,11 @@ Pixels = tuple[NDArray[np.generic], dict[str, Any]]
 class Decoder(Protocol):
     """Decodes one frame after the other; pydicom's `Decoder` is one."""
 
-    def as_array(self, src: Dataset, *, index: int) -> Any:
-        """Return the pixels of frame `index` (from 0), and the properties that describe them."""
+    def as_array(self, src: Dataset, *, index: int, view_only: bool) -> Any:
+        """Return the pixels of frame `index` (from 0), and the properties that describe them.
+
+        With `view_only` native pixels may be a read-only view of the data set's own bytes.
+        """
 
 
 def decoder_of(dataset: Dataset) -> Decoder:
@@ -100,7 +103,7 @@ class _Unpacked:
     def __init__(self, unpack: Callable[[bytes, int], bytes]) -> None:
         self._unpack = unpack
 
-    def as_array(self, src: Dataset, *, index: int) -> Pixels:
+    def as_array(self, src: Dataset, *, index: int, view_only: bool) -> Pixels:
         count = int(src.get("NumberOfFrames") or 1)
         encoded = get_frame(src.PixelData, index, number_of_frames=count)
         bits = src.Rows * src.Columns * int(src.get("SamplesPerPixel") or 1) * src.BitsAllocated
@@ -115,7 +118,7 @@ class _Unpacked:
 class _Shifted:
     """Native values that lie between HighBit and the bits below it, not at bit 0."""
 
-    def as_array(self, src: Dataset, *, index: int) -> Pixels:
+    def as_array(self, src: Dataset, *, index: int, view_only: bool) -> Pixels:
         decoder = get_decoder(src.file_meta.TransferSyntaxUID)
         pixels, properties = decoder.as_array(
             src,
@@ -171,10 +174,13 @@ def little_endian(dataset: Dataset) -> None:
     for tag in list(dataset.keys()):
         if tag.group == 0x7FE0:
             continue
-        element = dataset[tag]
+        try:
+            element = dataset[tag]
+        except Exception:  # noqa: S112 -- the decode boundary: de-identification drops it
+            continue
         if element.VR == "SQ":
             for item in element.value:
                 little_endian(item)
-        elif element.VR in _WORD_BYTES and element.value:
-            words = np.frombuffer(element.value, f">u{_WORD_BYTES[element.VR]}")
+        elif element.VR in _WORD_BYTES and len(element.value or b"") % _WORD_BYTES[element.VR] == 0:
+            words = np.frombuffer(element.value or b"", f">u{_WORD_BYTES[element.VR]}")
             element.value = words.astype(words.dtype.newbyteorder("<")).tobytes()

@@ -197,11 +197,7 @@ def decode_frames(dataset: Dataset) -> Iterator[Decoded | Broken]:
             with guard(f"{doing} of frame {index + 1}" if count > 1 else doing):
                 # By index and not by `iter_array`: that one fails on signed pixels whose stream
                 # says unsigned (pydicom 3.0.2, "output array is read-only").
-                pixels, properties = decoder.as_array(
-                    dataset,
-                    index=index,
-                    view_only=True,  # type: ignore[arg-type]  # annotated as all options at once
-                )
+                pixels, properties = decoder.as_array(dataset, index=index, view_only=True)
         except FrameError as error:
             broken.append(Broken(index + 1, error))
             if len(broken) == MAX_BROKEN:

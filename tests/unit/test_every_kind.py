@@ -218,15 +218,15 @@ def deflated(data):
 
 
 def test_a_deflated_bomb_is_refused():
-    """One MB that inflates to a GiB: more than a decode process may have."""
+    """Half a MB that inflates to half a GiB: more than this decode process may have."""
     header = part10(dataset(chest_hu(0, size=8)), syntax=DeflatedExplicitVRLittleEndian)
     meta = FileMetaDataset(pydicom.dcmread(io.BytesIO(header)).file_meta)
     packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     block = packer.compress(b"\0" * (1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)
-    body = block * 64 + packer.flush()
+    body = block * 32 + packer.flush()
     buffer = io.BytesIO()
     pydicom.filewriter.write_file_meta_info(pydicom.filebase.DicomFileLike(buffer), meta)
-    with DecodePool(prepare) as pool, pytest.raises(FrameError) as caught:
+    with DecodePool(prepare, memory_bytes=768 << 20) as pool, pytest.raises(FrameError) as caught:
         list(pool.run(b"\0" * 128 + b"DICM" + buffer.getvalue() + body, KEY))
     assert caught.value.reason in (Reason.TOO_LARGE, Reason.UNDECODABLE)
 
