@@ -9,6 +9,7 @@ https://dicom.nema.org/medical/dicom/current/output/chtml/part15/chapter_e.html
 """
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
@@ -18,6 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from identity.pseudonyms import Pseudonyms
+from producers import kept
 from wire.part10 import text
 
 EDITION = "dicomfields_2026c"
@@ -67,10 +69,10 @@ class Profile:
         }
 
     def action(self, element: DataElement) -> str:
-        """Return ``keep``, ``time``, ``shift``, ``empty`` or ``remove`` for an element.
+        """Return ``keep``, ``check``, ``time``, ``shift``, ``empty`` or ``remove``.
 
         What it is, is decided by the standard's dictionary, not by the VR the file claims; what
-        the dictionary does not know is removed.
+        the dictionary does not know is removed. What the table does not name: `producers.kept`.
         """
         tag, pair = element.tag, (element.tag.group, element.tag.element)
         if (
@@ -93,7 +95,7 @@ class Profile:
             return "remove"
         if pair in self._empty:
             return "remove" if vr == "SQ" else "empty"
-        return "empty" if "PN" in (vr, element.VR) else "keep"
+        return "empty" if "PN" in (vr, element.VR) else kept.decide(tag, element.VR)
 
 
 _PROFILE = Profile()
@@ -135,6 +137,12 @@ def clean(dataset: Dataset, shift_days: int) -> None:
             del dataset[tag]
             continue
         action = _PROFILE.action(element)
+        if action == "check":
+            words = _words(element)
+            fitting = kept.fitting(tag, words)
+            if fitting != words:
+                element.value = fitting
+                action = "keep" if fitting else "remove"
         if action == "remove":
             del dataset[tag]
         elif action == "empty":
@@ -144,6 +152,12 @@ def clean(dataset: Dataset, shift_days: int) -> None:
         elif element.VR == "SQ":
             for item in element.value:
                 clean(item, shift_days)
+
+
+def _words(element: DataElement) -> str:
+    """Return all values of a text as they stand in a file."""
+    several = isinstance(element.value, Iterable) and not isinstance(element.value, str)
+    return "\\".join(map(str, element.value if several else [element.value or ""]))
 
 
 def _dated(element: DataElement, days: int) -> DataElement:

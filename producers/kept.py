@@ -1,0 +1,99 @@
+r"""What may stay in a frame of what the profile's table does not name: numbers, codes, no words.
+
+Table E.1-1 of PS3.15 lists what the standard knows to identify people. People write names into
+other attributes, too: a comment on a calibration, the label of a segment, the name of a beam. No
+machine that reads a frame needs such words, so the words that may stay are listed here, and what
+is no number, code or UID must not look like one.
+"""
+
+import re
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.tag import BaseTag
+
+_NAME_OF_A_PRODUCT = r"[ -~]{0,64}"  # an LO of ASCII: no character set can hide anything in it
+
+WORDS: dict[int | None, re.Pattern[str]] = {
+    tag_for_keyword(keyword): re.compile(pattern)
+    for keyword, pattern in {
+        # what the machine is: engines learn from machines
+        "Manufacturer": _NAME_OF_A_PRODUCT,
+        "ManufacturerModelName": _NAME_OF_A_PRODUCT,
+        "SoftwareVersions": _NAME_OF_A_PRODUCT,
+        "ConvolutionKernel": r"[ -~]{0,16}",
+        # what the values mean (PS3.3 C.11.1.1.2)
+        "RescaleType": r"[A-Z0-9_]{0,16}",
+        "ModalityLUTType": r"[A-Z0-9_]{0,16}",
+        # codes without their meaning, which is free text: digits, or letters as SNOMED RT and UCUM
+        "CodeValue": r"(?!.*[A-Za-z]{4})[!-~]{0,16}",
+        "CodingSchemeDesignator": r"[0-9A-Z_.]{0,16}",
+        "CodingSchemeVersion": r"[0-9A-Za-z_.-]{0,16}",
+        # code strings that real devices write in small letters, and that decide what is scored
+        "Modality": r"[A-Za-z]{0,16}",
+        "BodyPartExamined": r"[A-Za-z0-9 _-]{0,16}",
+        "BurnedInAnnotation": r"[A-Za-z]{0,3}",
+        "RecognizableVisualFeatures": r"[A-Za-z]{0,3}",
+    }.items()
+}
+"""Texts that may stay, and how each value of them looks."""
+
+_INSTEAD = {tag_for_keyword("RescaleType"): "OTHER"}
+"""What is put where a value may not stay and must not be missing: without a RescaleType numbers
+count as Hounsfield units."""
+
+_BYTES = {
+    tag_for_keyword(f"{segmented}{colour}PaletteColorLookupTableData")
+    for colour in ("Red", "Green", "Blue", "Alpha")
+    for segmented in ("", "Segmented")
+}
+"""Bytes that may stay; the pixels are put back later. Any others may spell a name."""
+
+_SHAPES = {
+    "CS": re.compile(r"[A-Z0-9 _]{0,16}"),
+    "UI": re.compile(r"[0-9A-Fa-f.]{0,64}"),  # some take a hash for a UID
+    "DS": re.compile(r"[0-9+\-Ee. ]{0,32}"),  # 16 by the standard, more by many a device
+    "IS": re.compile(r"[0-9+\-. ]{0,16}"),
+}
+"""What a value of these VRs looks like, whatever a file holds in it (PS3.5 Table 6.2-1)."""
+
+_KINDS = {
+    **dict.fromkeys("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(), "text"),
+    **dict.fromkeys("AT FD FL SL SS SV UL US UV".split(), "number"),
+    **dict.fromkeys("OB OD OF OL OV OW UN".split(), "bytes"),
+    "SQ": "sequence",
+}
+
+
+def decide(tag: BaseTag, claimed_vr: str) -> str:
+    """Return ``keep``, ``check`` (see `fitting`) or ``remove`` for what the table does not name.
+
+    Parameters
+    ----------
+    tag : that the standard's dictionary knows.
+    claimed_vr : what the file says that it is.
+    """
+    vrs = dictionary_VR(tag).split(" or ")
+    kind = _KINDS.get(claimed_vr)
+    if kind not in {_KINDS.get(vr) for vr in vrs}:
+        return "remove"  # a text where a number belongs is a text nobody expects
+    if kind == "bytes":
+        return "keep" if tag in _BYTES or "US" in vrs else "remove"  # tables may be US or OW
+    if kind == "text":
+        return "check" if tag in WORDS or vrs[0] in _SHAPES else "remove"
+    return "keep"
+
+
+def fitting(tag: BaseTag, words: str) -> str:
+    r"""Return a text that is to be checked without the values that may not stay.
+
+    Parameters
+    ----------
+    words : all values, joined by ``\`` as in a file; so is what is returned.
+    """
+    shape = WORDS.get(tag) or _SHAPES[dictionary_VR(tag)]
+    values = words.split("\\")
+    stay = [bool(shape.fullmatch(value.strip(" \0"))) for value in values]
+    if not any(stay) and tag not in _INSTEAD:
+        return ""
+    instead = _INSTEAD.get(tag, "")
+    return "\\".join(value if fits else instead for value, fits in zip(values, stay, strict=True))
