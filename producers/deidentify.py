@@ -85,7 +85,7 @@ class Profile:
         ):
             return "remove"
         vr = dictionary_VR(tag)
-        if tag in DEVICE_IDENTITY:
+        if tag in DEVICE_IDENTITY and vr != "UI":
             return "keep"
         if vr in ("DA", "DT"):
             return "shift"
@@ -94,7 +94,7 @@ class Profile:
         if pair in self._remove:
             return "remove"
         if pair in self._empty:
-            return "remove" if vr == "SQ" else "empty"
+            return "empty" if kept.is_text(element.VR) else "remove"
         return "empty" if "PN" in (vr, element.VR) else kept.decide(tag, element.VR)
 
 

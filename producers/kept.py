@@ -12,6 +12,12 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.tag import BaseTag
 
 _NAME_OF_A_PRODUCT = r"[ -~]{0,64}"  # an LO of ASCII: no character set can hide anything in it
+_TYPES_OF_VALUES = "HU|HU_MOD|OD|US|MGML|Z_EFF|ED|EDW|PCT|"
+_SCHEMES = (
+    "DCM|SCT|SRT|SNM3|SNM|LN|UCUM|RADLEX|FMA|UMLS|NCIt|NEU|BARI|MDC|I9|I9C|I10|I10P|C4|C5|CD2|ACR|"
+)
+"""Coding schemes of PS3.16 Table 8-1 that images use."""
+
 
 WORDS: dict[int | None, re.Pattern[str]] = {
     tag_for_keyword(keyword): re.compile(pattern)
@@ -22,12 +28,13 @@ WORDS: dict[int | None, re.Pattern[str]] = {
         "SoftwareVersions": _NAME_OF_A_PRODUCT,
         "ConvolutionKernel": r"[ -~]{0,16}",
         # what the values mean (PS3.3 C.11.1.1.2)
-        "RescaleType": r"[A-Z0-9_]{0,16}",
-        "ModalityLUTType": r"[A-Z0-9_]{0,16}",
+        "RescaleType": _TYPES_OF_VALUES,
+        "ModalityLUTType": _TYPES_OF_VALUES,
+        "SpecificCharacterSet": r"ISO[ _-](2022[ _-])?IR[ _-]?\d{1,3}|(ISO 2022 )?GBK|GB18030|",
         # codes without their meaning, which is free text: digits, or letters as SNOMED RT and UCUM
         "CodeValue": r"(?!.*[A-Za-z]{4})[!-~]{0,16}",
-        "CodingSchemeDesignator": r"[0-9A-Z_.]{0,16}",
-        "CodingSchemeVersion": r"[0-9A-Za-z_.-]{0,16}",
+        "CodingSchemeDesignator": rf"{_SCHEMES}99[A-Z]{{1,4}}",
+        "CodingSchemeVersion": r"(?!.*[A-Za-z]{4})[!-~]{0,16}",
         # code strings that real devices write in small letters, and that decide what is scored
         "Modality": r"[A-Za-z]{0,16}",
         "BodyPartExamined": r"[A-Za-z0-9 _-]{0,16}",
@@ -37,15 +44,15 @@ WORDS: dict[int | None, re.Pattern[str]] = {
 }
 """Texts that may stay, and how each value of them looks."""
 
-_INSTEAD = {tag_for_keyword("RescaleType"): "OTHER"}
-"""What is put where a value may not stay and must not be missing: without a RescaleType numbers
-count as Hounsfield units."""
+_INSTEAD = dict.fromkeys(map(tag_for_keyword, ("RescaleType", "ModalityLUTType")), "OTHER")
+"""What is put where a value may not stay and must not be missing: without a type, numbers may count
+as Hounsfield units."""
 
 _BYTES = {
     tag_for_keyword(f"{segmented}{colour}PaletteColorLookupTableData")
     for colour in ("Red", "Green", "Blue", "Alpha")
     for segmented in ("", "Segmented")
-}
+} | {tag_for_keyword("LUTData")}
 """Bytes that may stay; the pixels are put back later. Any others may spell a name."""
 
 _SHAPES = {
@@ -64,6 +71,11 @@ _KINDS = {
 }
 
 
+def is_text(claimed_vr: str) -> bool:
+    """Tell whether values of a VR are texts."""
+    return _KINDS.get(claimed_vr) == "text"
+
+
 def decide(tag: BaseTag, claimed_vr: str) -> str:
     """Return ``keep``, ``check`` (see `fitting`) or ``remove`` for what the table does not name.
 
@@ -77,7 +89,7 @@ def decide(tag: BaseTag, claimed_vr: str) -> str:
     if kind not in {_KINDS.get(vr) for vr in vrs}:
         return "remove"  # a text where a number belongs is a text nobody expects
     if kind == "bytes":
-        return "keep" if tag in _BYTES or "US" in vrs else "remove"  # tables may be US or OW
+        return "keep" if tag in _BYTES else "remove"
     if kind == "text":
         return "check" if tag in WORDS or vrs[0] in _SHAPES else "remove"
     return "keep"
