@@ -5,7 +5,7 @@ from pathlib import Path
 
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
-from lesionstream.console import progress_bar, say
+from lesionstream.console import err, progress_bar, say
 from lesionstream.naming import open_vault
 from lesionstream.settings import SettingsError, settings
 from producers.naming import NameKeeper
@@ -46,7 +46,8 @@ def replay_paths(paths: Sequence[Path], *, fps: float | None, loop: bool) -> int
                 progress=show,
             )
             for name, why in tally.failed:
-                say(f"{name}: {why}", style="yellow")
+                # Names of files may be names of patients: a person sees them, a log does not.
+                say(f"{name if err.is_terminal else 'a file'}: {why}", style="yellow")
             say(
                 f"{tally.confirmed} frames of {tally.files} files published, "
                 f"{len(tally.failed)} could not become a frame"

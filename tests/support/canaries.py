@@ -1,7 +1,8 @@
 """DICOM objects with a canary of its own in every element that can hold text.
 
 Written byte by byte, not by pydicom: a device may claim any VR and put any bytes into it. A canary
-is `canary` and five digits; the digits say which element it came from.
+is `canary` and five digits; the digits say which element it came from. Which of them may come out
+is listed here by hand, from the standard and not from our code.
 """
 
 import io
@@ -9,10 +10,12 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydicom.datadict import DicomDictionary, keyword_for_tag, tag_for_keyword
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.datadict import keyword_for_tag
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
@@ -21,6 +24,8 @@ REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 SOURCE_IMAGE = 0x00082112
 
 CANARY = re.compile(rb"canary(\d{5})", re.IGNORECASE)
+
+TAGS = {keyword_for_tag(tag): tag for tag in DicomDictionary}
 
 NUMBERS = {"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"}
 LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
@@ -35,6 +40,28 @@ DESCRIBES_PIXELS = {
     "ImageType", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
 }  # fmt: skip
 """Without a sensible value of these there is no frame that could carry anything out."""
+
+
+DEVICE = set(
+    "CassetteID DetectorID DeviceDescription DeviceLabel DeviceSerialNumber GantryID GeneratorID "
+    "ManufacturerDeviceIdentifier PerformedStationAETitle PerformedStationName PlateID "
+    "ScheduledStationAETitle ScheduledStationName SourceManufacturer SourceSerialNumber "
+    "StationName TreatmentMachineName UniqueDeviceIdentifier XRayDetectorID XRayDetectorLabel "
+    "XRaySourceID".split()
+)
+"""Texts with a K in column "Retain Device Identity Option" of PS3.15 Table E.1-1."""
+
+MACHINE = {"Manufacturer", "ManufacturerModelName", "SoftwareVersions", "ConvolutionKernel"}
+"""Not in Table E.1-1, so kept by the Basic profile: products, and what engines were trained for."""
+
+TABLES = {
+    f"{segmented}{colour}PaletteColorLookupTableData"
+    for colour in ("Red", "Green", "Blue", "Alpha")
+    for segmented in ("", "Segmented")
+} | {"LUTData"}
+"""No text: bytes that say how pixels look."""
+
+MAY_STAY = {where + keyword for keyword in DEVICE | MACHINE | TABLES for where in ("", "item ")}
 
 
 class Canaries:
@@ -135,10 +162,10 @@ def image(
             one = element(0x00100010, "PN", canaries.new(f"{keyword}/PatientName"))
             two = element(0x00400280, "ST", canaries.new(f"{keyword}/CommentsOnThe..."))
             found[tag] = sequence(tag, [one + two])
-    deep = sequence(tag_for_keyword("PurposeOfReferenceCodeSequence"), items)
+    deep = sequence(TAGS["PurposeOfReferenceCodeSequence"], items)
     found[SOURCE_IMAGE] = sequence(SOURCE_IMAGE, [deep])
     if frames > 1:
-        macro = tag_for_keyword("FrameContentSequence")
+        macro = TAGS["FrameContentSequence"]
         group = sequence(macro, items)
         found[0x52009229] = sequence(0x52009229, [group])
         found[0x52009230] = sequence(0x52009230, [group] * frames)
@@ -158,21 +185,21 @@ def image(
     if frames > 1:
         plain["NumberOfFrames"] = str(frames)
     for keyword, value in plain.items():
-        tag = tag_for_keyword(keyword)
+        tag = TAGS[keyword]
         found[tag] = element(tag, DicomDictionary[tag][0], value.encode())
     for keyword, number in {"SamplesPerPixel": 1, "Rows": size, "Columns": size, "HighBit": 15,
                             "BitsAllocated": 16, "BitsStored": 16,
                             "PixelRepresentation": 1}.items():  # fmt: skip
-        tag = tag_for_keyword(keyword)
+        tag = TAGS[keyword]
         found[tag] = element(tag, "US", struct.pack("<H", number))
     if pixels is None:
         pixels = np.full((frames, size, size), -800, "<i2").tobytes()
     if sop_class != REPORT:
         found[0x7FE00010] = element(0x7FE00010, "OW", pixels)
-    return _part10(canaries, sop_class, uid, b"".join(v for _, v in sorted(found.items())))
+    return file_of(canaries, sop_class, uid, b"".join(v for _, v in sorted(found.items())))
 
 
-def _part10(canaries: Canaries, sop_class: str, uid: str, dataset: bytes) -> bytes:
+def file_of(canaries: Canaries, sop_class: str, uid: str, dataset: bytes) -> bytes:
     """Return a file with canaries in its preamble and file meta, too."""
     meta = b"".join(
         [
@@ -199,33 +226,39 @@ def claims() -> Iterator[tuple[str, Claim]]:
     """Yield what a file may claim of its elements: the truth, or one VR for all."""
     yield "true", lambda vr: vr
     for claimed in ("LO", "UN", "OB", "DS", "PN", "TM"):
-        yield claimed, lambda vr, claimed=claimed: claimed
+        yield claimed, partial(_always, claimed)
+
+
+def _always(claimed: str, vr: str) -> str:
+    return claimed
 
 
 def write(canaries: Canaries, folder: Path) -> None:
     """Write files of every fate into a folder, with canaries in the names of all of them."""
+
+    small = partial(image, canaries, sequences=False)
 
     def file(data: bytes, *, within: Path = folder) -> None:
         within.mkdir(parents=True, exist_ok=True)
         (within / f"{canaries.new('file name').decode()}.dcm").write_bytes(data)
 
     file(image(canaries, uid="1.2.9.1"))
-    file(image(canaries, uid="1.2.9.2", patient="CANARY^Jane"))
-    file(image(canaries, uid="1.2.9.3", frames=2, sop_class=ENHANCED_CT))
-    file(image(canaries, uid="1.2.9.4", claim=lambda vr: "UN"))
+    file(small(uid="1.2.9.2", patient="CANARY^Jane"))
+    file(small(uid="1.2.9.3", frames=2, sop_class=ENHANCED_CT))
+    file(small(uid="1.2.9.4", claim=lambda vr: "UN"))
     inner = folder / canaries.new("folder name").decode()
-    file(image(canaries, uid="1.2.9.5", sop_class=REPORT), within=inner)
-    file(image(canaries, uid="1.2.9.6", pixels=b"\0\0"), within=inner)  # its header alone parses
-    whole = image(canaries, uid="1.2.9.7")
+    file(small(uid="1.2.9.5", sop_class=REPORT), within=inner)
+    file(small(uid="1.2.9.6", pixels=b"\0\0"), within=inner)  # its header alone parses
+    whole = small(uid="1.2.9.7")
     file(whole[: len(whole) // 2], within=inner)
     file(whole[:200], within=inner)
     file(canaries.new("text file") * 100, within=inner)
-    file(image(canaries, uid="1.2.9.8", charset="ISO 2022 IR 87\\CANARYSET"), within=inner)
+    file(small(uid="1.2.9.8", charset="ISO 2022 IR 87\\CANARYSET"), within=inner)
     for charset in ("GB18030", "ISO 2022 IR 149"):
-        file(image(canaries, uid=f"1.2.9.{charset[-2:]}", charset=charset), within=inner)
+        file(small(uid=f"1.2.9.{charset[-2:]}", charset=charset), within=inner)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as members:
-        for data in (image(canaries, uid="1.2.9.9"), whole[:4000]):
+        for data in (small(uid="1.2.9.9"), whole[:4000]):
             members.writestr(f"{canaries.new('member name').decode()}.dcm", data)
         members.comment = canaries.new("archive comment")
     file(archive.getvalue(), within=inner)

@@ -1,7 +1,4 @@
-"""A canary in every element that can hold text: none comes out of a producer.
-
-What may come out is listed here by hand, from the standard and not from our code.
-"""
+"""A canary in every element that can hold text: none comes out of a producer."""
 
 import io
 
@@ -11,6 +8,7 @@ import pytest
 from support.canaries import (
     CT,
     ENHANCED_CT,
+    MAY_STAY,
     REPORT,
     Canaries,
     claims,
@@ -24,27 +22,6 @@ from wire.errors import FrameError
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 KEY = b"k" * 32
-
-DEVICE = set(
-    "CassetteID DetectorID DeviceDescription DeviceLabel DeviceSerialNumber GantryID GeneratorID "
-    "ManufacturerDeviceIdentifier PerformedStationAETitle PerformedStationName PlateID "
-    "ScheduledStationAETitle ScheduledStationName SourceManufacturer SourceSerialNumber "
-    "StationName TreatmentMachineName UniqueDeviceIdentifier XRayDetectorID XRayDetectorLabel "
-    "XRaySourceID".split()
-)
-"""Texts with a K in column "Retain Device Identity Option" of PS3.15 Table E.1-1."""
-
-MACHINE = {"Manufacturer", "ManufacturerModelName", "SoftwareVersions", "ConvolutionKernel"}
-"""Not in Table E.1-1, so kept by the Basic profile: products, and what engines were trained for."""
-
-TABLES = {
-    f"{segmented}{colour}PaletteColorLookupTableData"
-    for colour in ("Red", "Green", "Blue", "Alpha")
-    for segmented in ("", "Segmented")
-} | {"LUTData"}
-"""No text: bytes that say how pixels look."""
-
-MAY_STAY = {where + keyword for keyword in DEVICE | MACHINE | TABLES for where in ("", "item ")}
 
 
 def outcome(data: bytes) -> list[bytes]:
