@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 
 from engines import EngineError
 from identity.pseudonyms import KeyFileError, load_or_make_key
-from lesionstream import catalogue, endpoints
+from identity.vault import VaultError
+from lesionstream import audit, catalogue, endpoints, vault
 from lesionstream.console import out
 from lesionstream.settings import SettingsError, settings
 from lesionstream.surface import Place, places
@@ -26,6 +27,8 @@ MIN_FREE_BYTES = 5 << 30
 
 
 ANSWER_S = 2.0
+
+EXPECTED = (SettingsError, EngineError, KeyFileError, VaultError, topic_admin.BrokerUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Check:
 def doctor() -> int:
     """Print each check as it is made; return 1 if one needs something done."""
     wrong = False
-    for look in (_python, _home, _key, _engine, _surfaces, _redis, _kafka, _topics, _lag):
+    for look in (_python, _home, _key, _vault, _engine, _surfaces, _redis, _kafka, _topics, _lag):
         checks = _looked(look)
         for check in checks:
             _show(check)
@@ -62,7 +65,7 @@ def _looked(look: Callable[[], list[Check]]) -> list[Check]:
     """Run one look; an error that is expected there is a finding too."""
     try:
         return look()
-    except (SettingsError, EngineError, KeyFileError, topic_admin.BrokerUnavailable) as error:
+    except EXPECTED as error:
         name = look.__name__.strip("_")
         doc = (type(error).__doc__ or "").split("Operator action:")
         return [Check(name, str(error), " ".join(doc[-1].split()))]
@@ -87,6 +90,25 @@ def _key() -> list[Check]:
     private = path.stat().st_mode & 0o077 == 0
     remedy = "" if private else f"chmod 600 {path}"
     return [Check("pseudonym key", str(path), remedy)]
+
+
+def _vault() -> list[Check]:
+    """Tell whether names can be read, and how old the last backup is that was noted."""
+    key = vault.vault_key()
+    if not key.vault.exists():
+        return [Check("vault", "none yet; it comes with the first image of a device")]
+    with key.open() as names:
+        counted = names.count()
+    backups = list(audit.lines(vault.BACKUP))
+    last = f"last backup {str(backups[-1]['time'])[:10]}" if backups else "no backup is known of"
+    remedy = ""
+    if key.next.exists():
+        remedy = "a rotation was interrupted: `lesionstream vault rotate-key` finishes it"
+    elif counted.damaged:
+        remedy = "they heal as images come again; else restore a backup (docs/operations.md)"
+    elif key.path.stat().st_mode & 0o077:
+        remedy = f"chmod 600 {key.path}"
+    return [Check("vault", f"{counted.names} names, {counted.damaged} damaged; {last}", remedy)]
 
 
 def _engine() -> list[Check]:
