@@ -7,9 +7,12 @@ is no number, code or UID must not look like one.
 """
 
 import re
+from functools import lru_cache
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.tag import BaseTag
+
+MOST_TAGS = 4096
+"""Remembered: the tags of all devices of a hospital. A hostile file may name more."""
 
 _NAME_OF_A_PRODUCT = r"[ -~]{0,64}"  # an LO of ASCII: no character set can hide anything in it
 _TYPES_OF_VALUES = "HU|HU_MOD|OD|US|MGML|Z_EFF|ED|EDW|PCT|"
@@ -76,7 +79,8 @@ def is_text(claimed_vr: str) -> bool:
     return _KINDS.get(claimed_vr) == "text"
 
 
-def decide(tag: BaseTag, claimed_vr: str) -> str:
+@lru_cache(maxsize=MOST_TAGS)
+def decide(tag: int, claimed_vr: str) -> str:
     """Return ``keep``, ``check`` (see `fitting`) or ``remove`` for what the table does not name.
 
     Parameters
@@ -95,16 +99,23 @@ def decide(tag: BaseTag, claimed_vr: str) -> str:
     return "keep"
 
 
-def fitting(tag: BaseTag, words: str) -> str:
+@lru_cache(maxsize=MOST_TAGS)
+def _shape(tag: int) -> re.Pattern[str]:
+    return WORDS.get(tag) or _SHAPES[dictionary_VR(tag)]
+
+
+def fitting(tag: int, words: str) -> str:
     r"""Return a text that is to be checked without the values that may not stay.
 
     Parameters
     ----------
     words : all values, joined by ``\`` as in a file; so is what is returned.
     """
-    shape = WORDS.get(tag) or _SHAPES[dictionary_VR(tag)]
+    shape = _shape(tag)
     values = words.split("\\")
     stay = [bool(shape.fullmatch(value.strip(" \0"))) for value in values]
+    if all(stay):
+        return words
     if not any(stay) and tag not in _INSTEAD:
         return ""
     instead = _INSTEAD.get(tag, "")
