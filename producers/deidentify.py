@@ -8,18 +8,21 @@ reads: remove, or empty where the profile wants a value of zero length.
 https://dicom.nema.org/medical/dicom/current/output/chtml/part15/chapter_e.html
 """
 
+import datetime
+import hashlib
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from functools import lru_cache
 
 from dicomanonymizer.dicomfields_selector import dicom_anonymization_database_selector
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 
 from identity.pseudonyms import Pseudonyms
 from producers import kept
+from wire.explicit import ascii_text, known_vr, raw, sequence, verbatim
 from wire.part10 import text
 
 EDITION = "dicomfields_2026c"
@@ -49,109 +52,167 @@ DEVICE_IDENTITY = {
 _PATIENT_BIRTH = range(0x00100030, 0x00100036)
 _REPEATING_GROUPS = (0x5000, 0x6000)  # curves and overlays: drawings and their labels
 
-_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")  # with dots: ACR-NEMA
-_TIME = re.compile(r"\d{2}:?(\d{2}:?(\d{2}(\.\d{1,6})?)?)?")
+_CODES = sequence(
+    "DeidentificationMethodCodeSequence",
+    (
+        (
+            raw("CodeValue", value.encode()),
+            raw("CodingSchemeDesignator", b"DCM"),
+            raw("CodeMeaning", meaning.encode()),
+        )
+        for value, meaning in METHODS.items()
+    ),
+)
+
+_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})", re.ASCII)  # with dots: ACR-NEMA
+_TIME = re.compile(r"\d{2}:?(\d{2}:?(\d{2}(\.\d{1,6})?)?)?", re.ASCII)
 _DATE_TIME = re.compile(
-    r"(?P<year>\d{4})(?P<month>\d{2})?(?P<day>\d{2})?(?P<rest>\d{0,6}(\.\d{1,6})?([+-]\d{4})?)"
+    r"(?P<year>\d{4})(?P<month>\d{2})?(?P<day>\d{2})?(?P<rest>\d{0,6}(\.\d{1,6})?([+-]\d{4})?)",
+    re.ASCII,
 )
 
 
-class Profile:
-    """The profile's table, asked tag by tag."""
-
-    def __init__(self) -> None:
-        table = dicom_anonymization_database_selector(EDITION)
-        self._empty = {t for name in ("Z_TAGS", "Z_D_TAGS", "D_TAGS") for t in table[name]}
-        self._remove = {
-            t
-            for name in ("X_TAGS", "X_Z_TAGS", "X_D_TAGS", "X_Z_D_TAGS", "X_Z_U_STAR_TAGS")
-            for t in table[name]
-        }
-
-    def action(self, element: DataElement) -> str:
-        """Return ``keep``, ``check``, ``time``, ``shift``, ``empty`` or ``remove``.
-
-        What it is, is decided by the standard's dictionary, not by the VR the file claims; what
-        the dictionary does not know is removed. What the table does not name: `producers.kept`.
-        """
-        tag, pair = element.tag, (element.tag.group, element.tag.element)
-        if (
-            tag.is_private
-            or tag.element == 0  # group lengths: wrong once anything is removed
-            or (tag.group & 0xFF00) in _REPEATING_GROUPS
-            or tag in _PATIENT_BIRTH
-            or element.VR == "UN"
-            or not dictionary_has_tag(tag)
-        ):
-            return "remove"
-        vr = dictionary_VR(tag)
-        if tag in DEVICE_IDENTITY and vr != "UI":
-            return "keep"
-        if vr in ("DA", "DT"):
-            return "shift"
-        if vr == "TM":  # whole days are shifted: the time of day is as true as before
-            return "time"
-        if pair in self._remove:
-            return "remove"
-        if pair in self._empty:
-            return "empty" if kept.is_text(element.VR) else "remove"
-        return "empty" if "PN" in (vr, element.VR) else kept.decide(tag, element.VR)
+def _profile() -> tuple[frozenset[tuple[int, int]], frozenset[tuple[int, int]]]:
+    """Return the tags that the profile's table empties, and those that it removes."""
+    table = dicom_anonymization_database_selector(EDITION)
+    empty = ("Z_TAGS", "Z_D_TAGS", "D_TAGS")
+    remove = ("X_TAGS", "X_Z_TAGS", "X_D_TAGS", "X_Z_D_TAGS", "X_Z_U_STAR_TAGS")
+    return (
+        frozenset(tag for name in empty for tag in table[name]),
+        frozenset(tag for name in remove for tag in table[name]),
+    )
 
 
-_PROFILE = Profile()
+_EMPTY, _REMOVE = _profile()
 
 
-def deidentify(dataset: Dataset, pseudonyms: Pseudonyms, sha256: str) -> str:
+@lru_cache(maxsize=4096)  # the tags of all devices of a hospital; a hostile file may name more
+def action_on(tag: int) -> str:
+    """Return ``keep``, ``check``, ``time``, ``shift``, ``empty`` or ``remove`` for a tag.
+
+    What it is, is decided by the standard's dictionary, not by the VR the file claims; what the
+    dictionary does not know is removed. Of what the table does not name, `producers.kept` decides.
+    """
+    group, element = tag >> 16, tag & 0xFFFF
+    if (
+        group % 2  # private
+        or element == 0  # group lengths: wrong once anything is removed
+        or (group & 0xFF00) in _REPEATING_GROUPS
+        or tag in _PATIENT_BIRTH
+        or not dictionary_has_tag(tag)
+    ):
+        return "remove"
+    vr = dictionary_VR(tag)
+    if tag in DEVICE_IDENTITY and vr != "UI":
+        return "keep"
+    if vr in ("DA", "DT"):
+        return "shift"
+    if vr == "TM":  # whole days are shifted: the time of day is as true as before
+        return "time"
+    if (group, element) in _REMOVE:
+        return "remove"
+    if (group, element) in _EMPTY:
+        return "remove" if vr == "SQ" else "empty"
+    return "empty" if vr == "PN" else "check"
+
+
+def deidentify(dataset: Dataset, pseudonyms: Pseudonyms, data: bytes) -> str:
     """Take the patient out of `dataset`, in place, and return the pseudonym put there instead.
 
     Parameters
     ----------
-    sha256 : of the object, for the pseudonym of one that names neither patient nor study.
+    data : the object itself, for the pseudonym of one that names neither patient nor study.
     """
-    pseudonym = pseudonym_of(dataset, pseudonyms, sha256)
+    pseudonym = pseudonym_of(dataset, pseudonyms, data)
     clean(dataset, pseudonyms.shift_days(pseudonym))
-    dataset.PatientID = pseudonym
-    dataset.PatientName = ""
-    dataset.PatientIdentityRemoved = "YES"
-    dataset.LongitudinalTemporalInformationModified = "MODIFIED"
-    dataset.DeidentificationMethodCodeSequence = Sequence(
-        [_code(value, meaning) for value, meaning in METHODS.items()]
-    )
+    for element in (
+        raw("PatientID", pseudonym.encode("ascii")),
+        raw("PatientName", b""),
+        raw("PatientIdentityRemoved", b"YES"),
+        raw("LongitudinalTemporalInformationModified", b"MODIFIED"),
+        _CODES,
+    ):
+        dataset[element.tag] = element
     return pseudonym
 
 
-def pseudonym_of(dataset: Dataset, pseudonyms: Pseudonyms, sha256: str) -> str:
+def pseudonym_of(dataset: Dataset, pseudonyms: Pseudonyms, data: bytes) -> str:
     """Return the pseudonym of the patient, else of the study, else of the object."""
     patient_id, study = text(dataset, "PatientID"), text(dataset, "StudyInstanceUID")
     if patient_id:
         return pseudonyms.patient(text(dataset, "IssuerOfPatientID"), patient_id)
-    return pseudonyms.study(study) if study else pseudonyms.nameless(sha256)
+    if study:
+        return pseudonyms.study(study)
+    return pseudonyms.nameless(hashlib.sha256(data).hexdigest())
 
 
 def clean(dataset: Dataset, shift_days: int) -> None:
-    """Apply the profile to all elements of `dataset` and its sequences, in place."""
-    for tag in list(dataset.keys()):
-        try:
-            element = dataset[tag]
-        except Exception:  # the decode boundary: a value nobody can read is a value nobody needs
-            del dataset[tag]
-            continue
-        action = _PROFILE.action(element)
-        if action == "check":
-            words = _words(element)
-            fitting = kept.fitting(tag, words)
-            if fitting != words:
-                element.value = fitting
-                action = "keep" if fitting else "remove"
+    """Apply the profile to all elements of `dataset` and its sequences, in place.
+
+    Elements that are raw afterwards stand in Explicit VR Little Endian.
+    """
+    for tag, element in list(dataset.items()):
+        action = action_on(int(tag))
+        if action == "check" and element.VR != "UN":  # pydicom reads that as what it is
+            action = kept.decide(int(tag), element.VR or known_vr(int(tag)).split(" or ")[0])
         if action == "remove":
             del dataset[tag]
-        elif action == "empty":
-            element.value = None
-        elif action in ("shift", "time"):
-            dataset[tag] = _dated(element, shift_days)
-        elif element.VR == "SQ":
-            for item in element.value:
-                clean(item, shift_days)
+            continue
+        clean_element = _unread(element, action, shift_days)
+        if clean_element is None:
+            _read(dataset, tag, action, shift_days)
+        elif clean_element is not element:
+            dataset[tag] = clean_element
+    dataset.set_original_encoding(False, True)
+
+
+def _unread(
+    element: DataElement | RawDataElement, action: str, shift_days: int
+) -> RawDataElement | None:
+    """Return what becomes of an element whose value pydicom need not read; else None."""
+    if action == "keep":
+        return verbatim(element)
+    if action == "check":
+        words = ascii_text(element)
+        fits = words is not None and kept.fitting(int(element.tag), words) == words
+        return verbatim(element) if fits else None
+    if action == "empty":
+        known = known_vr(int(element.tag))
+        unread = isinstance(element, RawDataElement) and element.VR in (None, known)
+        return raw(element.tag, b"") if unread and len(known) == 2 else None
+    text = ascii_text(element)
+    return None if text is None else _dated(element.tag, text.split("\\"), shift_days)
+
+
+def _read(dataset: Dataset, tag: BaseTag, action: str, shift_days: int) -> None:
+    """Apply the profile to an element whose value must be read, in place."""
+    try:
+        element = dataset[tag]
+    except Exception:  # the decode boundary: a value nobody can read is a value nobody needs
+        del dataset[tag]
+        return
+    if action == "check":
+        action = kept.decide(int(tag), element.VR)
+    if action == "check":
+        words = _words(element)
+        fitting = kept.fitting(int(tag), words)
+        if fitting != words:
+            element.value = fitting
+            action = "keep" if fitting else "remove"
+    hidden = known_vr(int(tag)) == "SQ" != element.VR  # items that nobody can look into
+    if hidden or action == "remove" or element.VR == "UN":
+        del dataset[tag]
+    elif action in ("shift", "time"):
+        value = element.value
+        values = [value] if isinstance(value, str) else list(value or [])
+        dataset[tag] = _dated(tag, values, shift_days)
+    elif action == "empty" and not kept.is_text(element.VR):
+        del dataset[tag]
+    elif action == "empty" or (element.VR == "PN" and tag not in DEVICE_IDENTITY):
+        element.value = None
+    elif element.VR == "SQ":
+        for item in element.value:
+            clean(item, shift_days)
 
 
 def _words(element: DataElement) -> str:
@@ -160,13 +221,11 @@ def _words(element: DataElement) -> str:
     return "\\".join(map(str, element.value if several else [element.value or ""]))
 
 
-def _dated(element: DataElement, days: int) -> DataElement:
+def _dated(tag: BaseTag, values: Iterable[object], days: int) -> RawDataElement:
     """Return the element with dates moved back; empty where a value is no date or time."""
-    value, vr = element.value, dictionary_VR(element.tag)
-    values = [value] if isinstance(value, str) else list(value or [])
-    shift = {"DA": _shifted_date, "DT": _shifted_date_time, "TM": _same_time}[vr]
+    shift = {"DA": _shifted_date, "DT": _shifted_date_time, "TM": _same_time}[known_vr(int(tag))]
     moved = [shift(str(value).strip(), days) for value in values]
-    return DataElement(element.tag, vr, moved if all(moved) else "")
+    return raw(tag, "\\".join(moved).encode("ascii") if all(moved) else b"")
 
 
 def _shifted_date(value: str, days: int) -> str:
@@ -190,14 +249,7 @@ def _same_time(value: str, days: int) -> str:
 def _back(day: str, days: int) -> str:
     """Move YYYYMMDD back by `days`; "" where there is no such day."""
     try:
-        return (datetime.strptime(day, "%Y%m%d") - timedelta(days=days)).strftime("%Y%m%d")
+        date = datetime.date(int(day[:4]), int(day[4:6]), int(day[6:]))
+        return (date - datetime.timedelta(days=days)).strftime("%Y%m%d")
     except (ValueError, OverflowError):
         return ""
-
-
-def _code(value: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue = value
-    item.CodingSchemeDesignator = "DCM"
-    item.CodeMeaning = meaning
-    return item

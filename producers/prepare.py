@@ -3,15 +3,16 @@
 Decodes once, so that no one behind Kafka has to. Runs in `wire.decode_pool`: `prepare` is a task.
 """
 
-import hashlib
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 
 from identity.pseudonyms import Pseudonyms
 from identity.vault import Named
@@ -20,9 +21,11 @@ from producers.sources import Source
 from wire import part10
 from wire.burned_in import BurnedIn
 from wire.errors import FrameError, Reason
+from wire.explicit import raw, sequence
 from wire.frame import attributes_of, decode_frame, extracted_number
 
-_PIXEL_KEYWORD = {"f4": "FloatPixelData", "f8": "DoubleFloatPixelData"}
+_NOT_SHARED = (0x0000, 0x0002, 0x7FE0, 0xFFFE)  # groups: commands, file meta, pixels, delimiters
+_FLOATS = {"f4": ("FloatPixelData", "OF"), "f8": ("DoubleFloatPixelData", "OD")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def prepare(data: bytes, key: bytes) -> Iterator[Prepared | FrameError]:
     with part10.guard("de-identifying"):
         template, per_frame = _without_pixels(dataset)
         named = _named(template)
-        patient_id = deidentify(template, Pseudonyms(key), hashlib.sha256(data).hexdigest())
+        patient_id = deidentify(template, Pseudonyms(key), data)
         shift_days = Pseudonyms(key).shift_days(patient_id)
     number = 1
     try:
@@ -111,10 +114,10 @@ def _about(error: FrameError, template: Dataset, number: int) -> FrameError:
 def _single(frame: part10.Decoded, template: Dataset, own: Dataset, multi_frame: bool) -> Dataset:
     """Return the data set of one frame: what all share, its `own` attributes, its pixels."""
     with part10.guard("taking the frame out"):
-        single = _copied(template)
+        single = _like(template, dict(template.items()))
         single.update(own)
         if multi_frame:
-            single.FrameExtractionSequence = _extraction(template, frame.number)
+            _put(single, _extraction(template, frame.number))
         _put_pixels(single, frame.pixels, frame.properties)
     return single
 
@@ -145,10 +148,10 @@ def _prepared(
 
 def _without_pixels(dataset: Dataset) -> tuple[Dataset, list[Dataset]]:
     """Return what all frames share as one flat data set, and the functional groups of each."""
-    template = Dataset()
-    for tag in list(dataset.keys()):
-        if tag.group not in (0x0002, 0x7FE0, 0xFFFE):
-            template[tag] = dataset.get_item(tag)
+    template = _like(dataset, {t: e for t, e in dataset.items() if t.group not in _NOT_SHARED})
+    for item in list(template.values()):
+        if isinstance(item, DataElement):  # pydicom tells its items how to read ambiguous values
+            template[item.tag] = item
     per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
     for group in dataset.get("SharedFunctionalGroupsSequence") or []:
         template.update(_macros(group))
@@ -173,13 +176,12 @@ def _encoded(template: Dataset) -> Dataset:
     return part10.parse(part10.to_bytes(template))
 
 
-def _copied(template: Dataset) -> Dataset:
-    """Return a copy for one frame; elements that nobody read yet are written as they were."""
-    single = Dataset()
-    single.update(template)
-    implicit_vr, little_endian = template.original_encoding
-    single.set_original_encoding(implicit_vr, little_endian, template.original_character_set)
-    return single
+def _like(dataset: Dataset, elements: dict[BaseTag, DataElement | RawDataElement]) -> Dataset:
+    """Return a data set of these elements, to be read as those of `dataset`."""
+    made = Dataset(elements)
+    implicit_vr, little_endian = dataset.original_encoding
+    made.set_original_encoding(implicit_vr, little_endian, dataset.original_character_set)
+    return made
 
 
 def _macros(group: Dataset) -> Dataset:
@@ -199,31 +201,44 @@ def _flattened(group: Dataset, shift_days: int) -> Dataset:
     return flat
 
 
-def _extraction(template: Dataset, number: int) -> Sequence:
+def _extraction(template: Dataset, number: int) -> RawDataElement:
     """Say in the frame itself which frame of its multi-frame source it is (PS3.3 C.12.3)."""
-    item = Dataset()
-    item.MultiFrameSourceSOPInstanceUID = template.get("SOPInstanceUID") or ""
-    item.SimpleFrameList = [number]
-    return Sequence([item])
+    source = part10.text(template, "SOPInstanceUID") or ""
+    item = [
+        raw("SimpleFrameList", struct.pack("<L", number)),
+        raw("MultiFrameSourceSOPInstanceUID", source.encode("latin-1")),
+    ]
+    return sequence("FrameExtractionSequence", [item])
 
 
 def _put_pixels(single: Dataset, pixels: NDArray[np.generic], properties: dict[str, Any]) -> None:
     """Store decoded pixels in native form, and let the description of them be true again."""
     dtype = pixels.dtype.newbyteorder("<")
-    bits = dtype.itemsize * 8
-    raw = pixels.astype(dtype, copy=False).tobytes()
-    single.Rows, single.Columns = pixels.shape[:2]
-    single.SamplesPerPixel = pixels.shape[2] if pixels.ndim == 3 else 1
-    single.PhotometricInterpretation = str(properties["photometric_interpretation"])
-    single.BitsAllocated = bits
-    if pixels.ndim == 3:
-        single.PlanarConfiguration = 0
-    elif "PlanarConfiguration" in single:
-        del single.PlanarConfiguration
-    if dtype.kind == "f":
-        setattr(single, _PIXEL_KEYWORD[dtype.str[1:]], raw)
-        return
-    single.BitsStored = min(int(properties.get("bits_stored") or bits), bits)
-    single.HighBit = single.BitsStored - 1
-    single.PixelRepresentation = int(dtype.kind == "i")
-    single.add_new("PixelData", "OB" if bits == 8 else "OW", raw + b"\0" * (len(raw) % 2))
+    bits, coloured = dtype.itemsize * 8, pixels.ndim == 3
+    numbers = {
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "SamplesPerPixel": pixels.shape[2] if coloured else 1,
+        "BitsAllocated": bits,
+    }
+    if coloured:
+        numbers["PlanarConfiguration"] = 0
+    else:
+        single.pop("PlanarConfiguration", None)
+    if dtype.kind != "f":
+        numbers["BitsStored"] = min(int(properties.get("bits_stored") or bits), bits)
+        numbers["HighBit"] = numbers["BitsStored"] - 1
+        numbers["PixelRepresentation"] = int(dtype.kind == "i")
+    _put(single, *(raw(keyword, struct.pack("<H", n)) for keyword, n in numbers.items()))
+    meaning = str(properties["photometric_interpretation"])
+    keyword, vr = _FLOATS.get(dtype.str[1:], ("PixelData", "OB" if bits == 8 else "OW"))
+    _put(
+        single,
+        raw("PhotometricInterpretation", meaning.encode("latin-1")),
+        raw(keyword, pixels.astype(dtype, copy=False).tobytes(), vr),
+    )
+
+
+def _put(dataset: Dataset, *elements: RawDataElement) -> None:
+    for element in elements:
+        dataset[element.tag] = element

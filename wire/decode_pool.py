@@ -8,9 +8,12 @@ that child and nothing else.
 import atexit
 import contextlib
 import ctypes
+import fcntl
 import logging
+import mmap
 import multiprocessing
 import os
+import pickle
 import queue
 import resource
 import signal
@@ -21,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any, Self
 
 from wire.errors import FrameError, Reason
@@ -34,6 +38,11 @@ child (1 s) counts too."""
 
 START_S = 60.0
 READY = "ready"
+
+SHARED_BYTES = 4 << 20
+"""Memory that a child shares with us: some CT slices, not a mammogram, as it is not given back."""
+
+_IN_MEMORY = "in memory"
 PR_SET_PDEATHSIG = 1
 
 ATTEMPTS = 2
@@ -42,12 +51,39 @@ on the file."""
 
 
 @dataclass(slots=True, eq=False)
+class _Channel:
+    """One end of a pipe, and memory that both ends see.
+
+    The arguments of a call and its first item lie in the memory where they fit: for most files
+    that is all there is to say, and a pipe copies it four times, in small pieces. Nobody has to
+    wait for the memory: the arguments were read when the first item is put there, and the next
+    ones are put there only when all items were read. Later items go through the pipe.
+    """
+
+    pipe: Connection
+    memory: mmap.mmap
+
+    def send(self, message: object, *, in_memory: bool = False) -> None:
+        if in_memory:
+            self.memory.seek(0)
+            with contextlib.suppress(ValueError):  # too large for it
+                pickle.dump(message, self.memory, protocol=5)
+                self.pipe.send(_IN_MEMORY)
+                return
+        self.pipe.send(message)
+
+    def receive(self) -> Any:
+        message = self.pipe.recv()
+        return pickle.loads(self.memory) if message == _IN_MEMORY else message  # noqa: S301 - ours
+
+
+@dataclass(slots=True, eq=False)
 class _Child:
     process: SpawnProcess
-    pipe: Connection
+    channel: _Channel
 
     def end(self) -> None:
-        self.pipe.close()
+        self.channel.pipe.close()
         self.process.kill()
         self.process.join()
         self.process.close()
@@ -161,11 +197,12 @@ class DecodePool:
 
     def _conversation(self, child: _Child, args: tuple[object, ...]) -> Iterator[Any]:
         try:
-            child.pipe.send(args)
+            channel = child.channel
+            channel.send(args, in_memory=True)
             while True:
-                if not child.pipe.poll(self._deadline_s):
+                if not channel.pipe.poll(self._deadline_s):
                     raise _ChildLost(f"took longer than {self._deadline_s:g} s for one frame")
-                kind, value = child.pipe.recv()
+                kind, value = channel.receive()
                 if kind == "end":
                     return
                 if kind == "error":
@@ -186,13 +223,17 @@ class DecodePool:
         with _single_threaded_blas():
             process.start()
         theirs.close()
-        child = _Child(process, ours)
+        shared = _shared_memory()
+        child = _Child(process, _Channel(ours, mmap.mmap(shared, SHARED_BYTES)))
         self._children.append(child)
         try:
+            send_handle(ours, shared, process.pid)
             if ours.poll(START_S) and ours.recv() == READY:
                 return child
         except (EOFError, OSError):
             pass  # it died: told below
+        finally:
+            os.close(shared)
         self._end(child)
         raise DecoderUnavailable("a decode process does not start")
 
@@ -200,6 +241,14 @@ class DecodePool:
         if child in self._children:
             self._children.remove(child)
             child.end()
+
+
+def _shared_memory() -> int:
+    """Return the descriptor of memory that no one can shrink while another reads it."""
+    descriptor = os.memfd_create("decode-pool", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, SHARED_BYTES)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    return descriptor
 
 
 def _end_all(children: list[_Child]) -> None:
@@ -234,12 +283,15 @@ def _serve(task: Callable[..., Iterator[Any]], pipe: Connection, memory_bytes: i
     logging.disable(logging.CRITICAL)  # decoders quote values of the data set
     _silence_codecs()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        shared = recv_handle(pipe)
+        channel = _Channel(pipe, mmap.mmap(shared, SHARED_BYTES))
+        os.close(shared)
         pipe.send(READY)
         while True:
-            args = pipe.recv()
+            args = channel.receive()
             try:
-                for item in task(*args):
-                    pipe.send(("item", item))
+                for number, item in enumerate(task(*args)):
+                    channel.send(("item", item), in_memory=number == 0)
                 pipe.send(("end", None))
             except FrameError as error:
                 pipe.send(("error", error.args))

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.valuerep import DT
 
-from wire import ids, part10
+from wire import explicit, ids, part10
 from wire.burned_in import BurnedIn, burned_in
 from wire.errors import FrameError, Reason
 from wire.moments import in_utc
@@ -84,7 +84,8 @@ class Attributes:
 class Frame:
     """One decoded frame.
 
-    pixels : (rows, columns) or (rows, columns, samples), stored values, native byte order.
+    pixels : (rows, columns) or (rows, columns, samples), stored values, native byte order; often
+        read-only.
     """
 
     frame_id: UUID
@@ -237,12 +238,17 @@ def event_time(dataset: Dataset) -> datetime | None:
     Times without an offset count as UTC: all that is derived from them compares times of one
     device. None where no date can be read.
     """
-    stamp = dataset.get("AcquisitionDateTime") or dataset.get("FrameAcquisitionDateTime")
-    moments = [_moment(stamp)] if stamp else []
+    stamp = part10.get(dataset, "AcquisitionDateTime") or part10.get(
+        dataset, "FrameAcquisitionDateTime"
+    )
+    if stamp and (moment := _moment(stamp)):
+        return moment
     for kind in ("Acquisition", "Content", "Series"):
-        day, clock = dataset.get(f"{kind}Date"), dataset.get(f"{kind}Time")
-        moments.append(_moment(f"{day}{clock or ''}") if day else None)
-    return next((moment for moment in moments if moment is not None), None)
+        day = part10.get(dataset, f"{kind}Date")
+        clock = part10.get(dataset, f"{kind}Time")
+        if day and (moment := _moment(f"{day}{clock or ''}")):
+            return moment
+    return None
 
 
 def _moment(value: object) -> datetime | None:
@@ -271,5 +277,8 @@ def _positive(dataset: Dataset, keyword: str) -> float | None:
 
 
 def _integer(dataset: Dataset, keyword: str) -> int | None:
+    plain = explicit.ascii_text(dataset.get_item(keyword))
+    if plain is not None and plain.lstrip("+-").isdigit():
+        return int(plain)
     value = dataset.get(keyword)
     return int(value) if isinstance(value, int) else None

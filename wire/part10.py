@@ -15,11 +15,13 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import config
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.charset import default_encoding
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from wire import explicit
 from wire.errors import FrameError, Reason
 
 MAX_FRAME_BYTES = 31 << 20
@@ -116,8 +118,8 @@ class Decoded:
     """A frame that was decoded.
 
     number : from 1.
-    pixels : (rows, columns) or (rows, columns, samples), stored values; YBR becomes RGB, palette
-        indices stay indices.
+    pixels : (rows, columns) or (rows, columns, samples), stored values, often read-only; YBR
+        becomes RGB, palette indices stay indices.
     properties : pydicom's ``photometric_interpretation``, ``bits_stored`` and the like.
     """
 
@@ -154,7 +156,11 @@ def decode_frames(dataset: Dataset) -> Iterator[Decoded | Broken]:
             with guard(f"{doing} of frame {index + 1}" if count > 1 else doing):
                 # By index and not by `iter_array`: that one fails on signed pixels whose stream
                 # says unsigned (pydicom 3.0.2, "output array is read-only").
-                pixels, properties = decoder.as_array(dataset, index=index)
+                pixels, properties = decoder.as_array(
+                    dataset,
+                    index=index,
+                    view_only=True,  # type: ignore[arg-type]  # annotated as all options at once
+                )
         except FrameError as error:
             broken.append(Broken(index + 1, error))
             if len(broken) == MAX_BROKEN:
@@ -175,8 +181,20 @@ def _syntax_name(dataset: Dataset) -> str:
     return syntax.name if syntax.is_transfer_syntax else "unknown transfer syntax"
 
 
+def get(dataset: Dataset, keyword: str) -> Any:
+    """Return `dataset.get(keyword)`, for elements that hold text.
+
+    Most often the bytes say it plainly, and pydicom need not be asked.
+    """
+    plain = explicit.ascii_text(dataset.get_item(keyword))
+    return dataset.get(keyword) if plain is None or "\\" in plain else plain
+
+
 def ds_text(dataset: Dataset, keyword: str) -> str:
     r"""Return a decimal string as DICOM text, values joined by ``\``; "" where absent or broken."""
+    plain = explicit.ascii_text(dataset.get_item(keyword))
+    if plain is not None:
+        return plain
     value = dataset.get(keyword)
     if value is None or value == "":
         return ""
@@ -186,7 +204,7 @@ def ds_text(dataset: Dataset, keyword: str) -> str:
 
 def text(dataset: Dataset, keyword: str) -> str | None:
     """Return a single text value without padding; None where absent, empty or multi-valued."""
-    value = dataset.get(keyword)
+    value = get(dataset, keyword)
     if not isinstance(value, str):
         return None
     clean = value.encode("utf-8", "replace").decode()  # some character sets make half characters
@@ -200,15 +218,16 @@ def to_bytes(dataset: Dataset) -> bytes:
     ------
     FrameError   `undecodable`: an element cannot be written.
     """
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(text(dataset, "SOPClassUID") or "")
-    meta.MediaStorageSOPInstanceUID = UID(text(dataset, "SOPInstanceUID") or "")
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta = meta
-    buffer = io.BytesIO()
+    parts = [b"\0" * 128, b"DICM"]
     with guard("writing the frame"):
-        dataset.save_as(buffer, enforce_file_format=False, implicit_vr=False, little_endian=True)
-    data = buffer.getvalue()
-    if data[128:132] != b"DICM":
-        data = b"\0" * 128 + b"DICM" + data
-    return data
+        for keyword, uid in (
+            ("MediaStorageSOPClassUID", text(dataset, "SOPClassUID") or ""),
+            ("MediaStorageSOPInstanceUID", text(dataset, "SOPInstanceUID") or ""),
+            ("TransferSyntaxUID", ExplicitVRLittleEndian),
+        ):
+            parts += explicit.encoded(explicit.raw(keyword, uid.encode("latin-1")))
+        character_set = dataset.get("SpecificCharacterSet") or default_encoding
+        for element in sorted(dataset.values(), key=lambda element: int(element.tag)):
+            known = explicit.is_encoded(element)
+            parts += explicit.encoded(element if known else dataset[element.tag], character_set)
+    return b"".join(parts)

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from wire.decode_pool import DecodePool
+from wire.decode_pool import SHARED_BYTES, DecodePool
 from wire.errors import FrameError, Reason
 
 
@@ -28,6 +29,8 @@ def task(what, *args):
             open(args[0], "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
         yield from "abc"
+    elif what == "repeat":
+        yield from [args[0]] * 3
     elif what == "hang":
         time.sleep(60)
         yield None
@@ -50,6 +53,22 @@ def pool():
 def test_items_come_one_by_one_from_one_child(pool):
     assert list(pool.run("count", 5)) == [0, 1, 2, 3, 4]
     assert pool.one("pid") == pool.one("pid") != os.getpid()
+
+
+@pytest.mark.parametrize("size", [0, 1000, SHARED_BYTES // 2, SHARED_BYTES + 1])
+def test_arguments_and_items_of_any_size_arrive_whole(pool, size):
+    pixels = np.random.default_rng(size).integers(0, 256, size, np.uint8)
+    for _ in range(2):  # the memory is used again
+        items = list(pool.run("repeat", pixels))
+        assert len(items) == 3
+        for item in items:
+            np.testing.assert_array_equal(item, pixels)
+
+
+def test_an_item_does_not_change_when_the_next_call_comes(pool):
+    (first, *_) = pool.run("repeat", np.zeros(100_000, np.uint8))
+    list(pool.run("repeat", np.ones(100_000, np.uint8)))
+    assert not first.any()
 
 
 def test_an_error_of_the_task_keeps_the_child(pool):

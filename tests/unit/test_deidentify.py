@@ -11,6 +11,7 @@ from support.phantoms import dataset, part10
 
 from identity.pseudonyms import Pseudonyms
 from producers.prepare import prepare
+from wire.explicit import raw, sequence
 
 KEY = b"k" * 32
 CANARY = "CANARYNAME"
@@ -68,6 +69,32 @@ def test_no_claim_of_a_file_gets_a_name_through(tag, vr):
     ds.RequestAttributesSequence = Sequence([item])
     ds.DerivationCodeSequence = Sequence([item])
     assert CANARY.encode() not in sent(ds)[0].payload
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW", "UT", "LT", "UN", "SQ"])
+@pytest.mark.parametrize("keyword", ["ReferencedImageSequence", "DerivationCodeSequence"])
+def test_a_sequence_under_another_name_hides_nothing(keyword, vr):
+    """A file may claim that a sequence is bytes; whoever knows the tag reads its items."""
+    name = f"{CANARY}^X"
+    item = sequence(keyword, [[raw("PatientName", name.encode())]])
+    ds = plain()
+    ds[item.tag] = item._replace(VR=vr)
+    assert CANARY.encode() in part10(ds)
+    assert CANARY.encode() not in sent(ds)[0].payload
+
+
+@pytest.mark.parametrize("tag", [0x00181030, 0x00091001, 0x00080070])
+def test_an_element_of_an_unknown_kind_is_left_out(tag):
+    """Its bytes may be anything; the frame goes on without it."""
+    ds = plain(Manufacturer="X", ProtocolName="X")
+    ds.add_new(0x00090010, "LO", "A CREATOR")
+    ds.add_new(0x00091001, "LO", "X")
+    written = part10(ds)
+    there = tag.to_bytes(4, "big")
+    place = written.index(bytes((there[1], there[0], there[3], there[2])) + b"LO")
+    odd = written[: place + 4] + b"QZ" + written[place + 6 :]
+    (message,) = prepare(odd, KEY)
+    assert tag not in pydicom.dcmread(pydicom.filebase.DicomBytesIO(message.payload))
 
 
 @pytest.mark.parametrize(
