@@ -14,7 +14,10 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 MOST_TAGS = 4096
 """Remembered: the tags of all devices of a hospital. A hostile file may name more."""
 
-_NAME_OF_A_PRODUCT = r"[ -~]{0,64}"  # an LO of ASCII: no character set can hide anything in it
+# In none of these is a backslash, which stands between values, and all are ASCII: no character set
+# can hide anything in them.
+_NAME_OF_A_PRODUCT = r"[ -\[\]-~]{0,64}"
+_CODE = r"(?![^\\]*[A-Za-z]{4})[!-\[\]-~]{0,16}"
 _TYPES_OF_VALUES = "HU|HU_MOD|OD|US|MGML|Z_EFF|ED|EDW|PCT|"
 _SCHEMES = (
     "DCM|SCT|SRT|SNM3|SNM|LN|UCUM|RADLEX|FMA|UMLS|NCIt|NEU|BARI|MDC|I9|I9C|I10|I10P|C4|C5|CD2|ACR|"
@@ -22,22 +25,22 @@ _SCHEMES = (
 """Coding schemes of PS3.16 Table 8-1 that images use."""
 
 
-WORDS: dict[int | None, re.Pattern[str]] = {
-    tag_for_keyword(keyword): re.compile(pattern)
+WORDS: dict[int | None, str] = {
+    tag_for_keyword(keyword): pattern
     for keyword, pattern in {
         # what the machine is: engines learn from machines
         "Manufacturer": _NAME_OF_A_PRODUCT,
         "ManufacturerModelName": _NAME_OF_A_PRODUCT,
         "SoftwareVersions": _NAME_OF_A_PRODUCT,
-        "ConvolutionKernel": r"[ -~]{0,16}",
+        "ConvolutionKernel": r"[ -\[\]-~]{0,16}",
         # what the values mean (PS3.3 C.11.1.1.2)
         "RescaleType": _TYPES_OF_VALUES,
         "ModalityLUTType": _TYPES_OF_VALUES,
         "SpecificCharacterSet": r"ISO[ _-](2022[ _-])?IR[ _-]?\d{1,3}|(ISO 2022 )?GBK|GB18030|",
         # codes without their meaning, which is free text: digits, or letters as SNOMED RT and UCUM
-        "CodeValue": r"(?!.*[A-Za-z]{4})[!-~]{0,16}",
+        "CodeValue": _CODE,
         "CodingSchemeDesignator": rf"{_SCHEMES}99[A-Z]{{1,4}}",
-        "CodingSchemeVersion": r"(?!.*[A-Za-z]{4})[!-~]{0,16}",
+        "CodingSchemeVersion": _CODE,
         # code strings that real devices write in small letters, and that decide what is scored
         "Modality": r"[A-Za-z]{0,16}",
         "BodyPartExamined": r"[A-Za-z0-9 _-]{0,16}",
@@ -59,10 +62,10 @@ _BYTES = {
 """Bytes that may stay; the pixels are put back later. Any others may spell a name."""
 
 _SHAPES = {
-    "CS": re.compile(r"[A-Z0-9 _]{0,16}"),
-    "UI": re.compile(r"[0-9A-Fa-f.]{0,64}"),  # some take a hash for a UID
-    "DS": re.compile(r"[0-9+\-Ee. ]{0,32}"),  # 16 by the standard, more by many a device
-    "IS": re.compile(r"[0-9+\-. ]{0,16}"),
+    "CS": r"[A-Z0-9 _]{0,16}",
+    "UI": r"[0-9A-Fa-f.]{0,64}",  # some take a hash for a UID
+    "DS": r"[0-9+\-Ee. ]{0,32}",  # 16 by the standard, more by many a device
+    "IS": r"[0-9+\-. ]{0,16}",
 }
 """What a value of these VRs looks like, whatever a file holds in it (PS3.5 Table 6.2-1)."""
 
@@ -99,11 +102,6 @@ def decide(tag: int, claimed_vr: str) -> str:
     return "keep"
 
 
-@lru_cache(maxsize=MOST_TAGS)
-def _shape(tag: int) -> re.Pattern[str]:
-    return WORDS.get(tag) or _SHAPES[dictionary_VR(tag)]
-
-
 def fitting(tag: int, words: str) -> str:
     r"""Return a text that is to be checked without the values that may not stay.
 
@@ -111,12 +109,20 @@ def fitting(tag: int, words: str) -> str:
     ----------
     words : all values, joined by ``\`` as in a file; so is what is returned.
     """
-    shape = _shape(tag)
-    values = words.split("\\")
-    stay = [bool(shape.fullmatch(value.strip(" \0"))) for value in values]
-    if all(stay):
+    one, all_of_them = _shapes(tag)
+    if all_of_them.fullmatch(words):
         return words
+    values = words.split("\\")
+    stay = [bool(one.fullmatch(value)) for value in values]
     if not any(stay) and tag not in _INSTEAD:
         return ""
     instead = _INSTEAD.get(tag, "")
     return "\\".join(value if fits else instead for value, fits in zip(values, stay, strict=True))
+
+
+@lru_cache(maxsize=MOST_TAGS)
+def _shapes(tag: int) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what matches one value with its padding, and what matches all of them."""
+    shape = WORDS.get(tag) or _SHAPES[dictionary_VR(tag)]
+    one = rf"[ \0]*+(?:{shape})[ \0]*+"  # possessive: a hostile value costs no more than its length
+    return re.compile(one), re.compile(rf"{one}(?:\\{one})*+")

@@ -8,6 +8,8 @@ from typing import Final, Literal, get_args
 
 from pydicom.dataset import Dataset
 
+from wire import explicit
+
 BurnedIn = Literal["no", "possible", "yes"]
 LEVELS: Final[tuple[BurnedIn, ...]] = get_args(BurnedIn)
 
@@ -49,6 +51,9 @@ def burned_in(dataset: Dataset) -> BurnedIn:
 
 def _words(dataset: Dataset, keyword: str) -> list[str]:
     """Return the values of a text in capitals, whatever a file holds there."""
+    plain = explicit.ascii_text(dataset.get_item(keyword))
+    if plain is not None:
+        return plain.upper().split("\\")
     value = dataset.get(keyword)
     values = [value] if isinstance(value, str) else value
     if not isinstance(values, list | tuple) and not hasattr(values, "__iter__"):

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pydicom
 import pytest
+from pydicom.datadict import tag_for_keyword
 from support.canaries import (
     CT,
     ENHANCED_CT,
@@ -16,6 +17,7 @@ from support.canaries import (
 )
 from support.phantoms import dataset, part10
 
+from producers import kept
 from producers.prepare import prepare
 from wire.errors import FrameError
 
@@ -129,6 +131,17 @@ def test_what_a_machine_needs_stays_and_words_go(keyword, value, stays):
     if holder is not ds:
         (after,) = after.DerivationCodeSequence
     assert str(after.get(keyword)) == stays
+
+
+@pytest.mark.parametrize(
+    "long", [" " * 500_000 + "!", "\\" * 500_000 + "\0x", "1\\" * 250_000 + "x "]
+)
+@pytest.mark.parametrize(
+    "keyword", ["Manufacturer", "ConvolutionKernel", "SliceThickness", "ImageType", "CodeValue"]
+)
+def test_a_value_made_to_be_slow_is_not(keyword, long):
+    """It would take longer than the age of the test."""
+    kept.fitting(tag_for_keyword(keyword), long)
 
 
 def test_the_values_of_a_frame_are_the_same_as_before():
