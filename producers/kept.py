@@ -36,7 +36,7 @@ WORDS: dict[int | None, str] = {
         # what the values mean (PS3.3 C.11.1.1.2)
         "RescaleType": _TYPES_OF_VALUES,
         "ModalityLUTType": _TYPES_OF_VALUES,
-        "SpecificCharacterSet": r"ISO[ _-](2022[ _-])?IR[ _-]?\d{1,3}|(ISO 2022 )?GBK|GB18030|",
+        "SpecificCharacterSet": r"ISO[ _-](2022[ _-])?IR[ _-]?[0-9]{1,3}|(ISO 2022 )?GBK|GB18030|",
         # codes without their meaning, which is free text: digits, or letters as SNOMED RT and UCUM
         "CodeValue": _CODE,
         "CodingSchemeDesignator": rf"{_SCHEMES}99[A-Z]{{1,4}}",
