@@ -36,8 +36,8 @@ class VaultKey:
         """
         try:
             new = [load_key(self.next, WHAT)]
-        except KeyFileError:
-            if self.next.exists():
+        except KeyFileError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             new = []  # there is none, or it took its place in this moment
         return [*new, load_key(self.path, WHAT)]
