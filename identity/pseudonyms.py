@@ -66,9 +66,22 @@ def load_or_make_key(path: Path, what: str = "pseudonym key") -> bytes:
     ------
     KeyFileError   the file is there and is not a key, or cannot be read or made.
     """
-    try:
-        if not path.exists():
+    if not path.exists():
+        try:
             _make_key(path)
+        except OSError as error:
+            raise KeyFileError(f"{what} {path}: {error.strerror}") from error
+    return load_key(path, what)
+
+
+def load_key(path: Path, what: str = "pseudonym key") -> bytes:
+    """Return the key in `path`.
+
+    Raises
+    ------
+    KeyFileError   the file is not there, is not a key, or cannot be read.
+    """
+    try:
         key = bytes.fromhex(path.read_text("ascii").strip())
     except OSError as error:
         raise KeyFileError(f"{what} {path}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from typing import Any
 
 import structlog
@@ -15,6 +16,9 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+QUOTING = frozenset({"pydicom", "pynetdicom"})
+"""Libraries that log values of the data set they were given."""
 
 out = Console()
 err = Console(stderr=True)
@@ -61,4 +65,15 @@ def set_up_logging(level: str) -> int:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(stream=sys.stderr, level=max(number, logging.WARNING))
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_without_quotes)
+    warnings.simplefilter("ignore", UserWarning)  # theirs quote, too
     return number
+
+
+def _without_quotes(record: logging.LogRecord) -> bool:
+    """Take the words out of what DICOM libraries log: they quote values of the data set."""
+    if record.name.partition(".")[0] in QUOTING:
+        record.msg = f"said {record.levelname.lower()} in {record.module}.{record.funcName}"
+        record.args, record.exc_info, record.exc_text, record.stack_info = (), None, None, None
+    return True

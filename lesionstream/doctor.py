@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 
 from engines import EngineError
 from identity.pseudonyms import KeyFileError, load_or_make_key
-from lesionstream import catalogue, endpoints
+from identity.vault import VaultError
+from lesionstream import audit, catalogue, endpoints, vault
 from lesionstream.console import out
 from lesionstream.settings import SettingsError, settings
 from lesionstream.surface import Place, places
@@ -28,6 +29,8 @@ MIN_FREE_BYTES = 5 << 30
 
 ANSWER_S = 2.0
 
+EXPECTED = (SettingsError, EngineError, KeyFileError, VaultError, topic_admin.BrokerUnavailable)
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -41,7 +44,19 @@ class Check:
 def doctor() -> int:
     """Print each check as it is made; return 1 if one needs something done."""
     wrong = False
-    for look in (_python, _home, _key, _spools, _engine, _surfaces, _redis, _kafka, _topics, _lag):
+    for look in (
+        _python,
+        _home,
+        _key,
+        _vault,
+        _spools,
+        _engine,
+        _surfaces,
+        _redis,
+        _kafka,
+        _topics,
+        _lag,
+    ):
         checks = _looked(look)
         for check in checks:
             _show(check)
@@ -63,7 +78,7 @@ def _looked(look: Callable[[], list[Check]]) -> list[Check]:
     """Run one look; an error that is expected there is a finding too."""
     try:
         return look()
-    except (SettingsError, EngineError, KeyFileError, topic_admin.BrokerUnavailable) as error:
+    except EXPECTED as error:
         name = look.__name__.strip("_")
         doc = (type(error).__doc__ or "").split("Operator action:")
         return [Check(name, str(error), " ".join(doc[-1].split()))]
@@ -94,6 +109,25 @@ def _spools() -> list[Check]:
     """Tell of images that a listener took for a broker that was away, and never sent."""
     remedy = "start `lesionstream listen`: it sends them first"
     return [Check("spool", str(path), remedy) for path in left_alone(settings().spool)]
+
+
+def _vault() -> list[Check]:
+    """Tell whether names can be read, and how old the last backup is that was noted."""
+    key = vault.vault_key()
+    if not key.vault.exists():
+        return [Check("vault", "none yet; it comes with the first image of a device")]
+    with key.open() as names:
+        counted = names.count()
+    backups = list(audit.lines(vault.BACKUP))
+    last = f"last backup {str(backups[-1]['time'])[:10]}" if backups else "no backup is known of"
+    remedy = ""
+    if key.next.exists():
+        remedy = "a rotation was interrupted: `lesionstream vault rotate-key` finishes it"
+    elif counted.damaged:
+        remedy = "they heal as images come again; else restore a backup (docs/operations.md)"
+    elif key.path.stat().st_mode & 0o077:
+        remedy = f"chmod 600 {key.path}"
+    return [Check("vault", f"{counted.names} names, {counted.damaged} damaged; {last}", remedy)]
 
 
 def _engine() -> list[Check]:

@@ -1,19 +1,15 @@
 """Names: the vault of the state folder, for the monitor's pages and for `reidentify`."""
 
-import getpass
-import json
-import os
-from datetime import UTC, datetime
-
 import structlog
 
 from identity.beds import BedsError, read_beds
 from identity.pseudonyms import KeyFileError, Pseudonyms, load_or_make_key
 from identity.vault import Vault, VaultError
+from lesionstream import audit
 from lesionstream.console import print_json, say
 from lesionstream.settings import settings
+from lesionstream.vault import vault_key
 from monitor.known import Called, Roll
-from wire.envelope import rfc3339
 
 log = structlog.get_logger(__name__)
 
@@ -25,15 +21,14 @@ def open_vault() -> Vault:
     ------
     KeyFileError, VaultError   it cannot be opened.
     """
-    wanted = settings()
-    return Vault(wanted.vault, load_or_make_key(wanted.names_key_file, "vault key"))
+    return vault_key().open()
 
 
 def reidentify(pseudonym: str, reason: str) -> int:
     """Say who a patient is, after noting who asked and why; return the exit code."""
     with open_vault() as vault:
         named = vault.name(pseudonym)
-    _note(pseudonym, reason, known=named is not None)
+    audit.note("reidentify", reason, pseudonym=pseudonym, known=named is not None)
     if named is None:
         say(f"nobody of the vault is {pseudonym}")
         return 1
@@ -91,18 +86,3 @@ class Names:
         except (BedsError, KeyFileError) as error:
             log.error("no beds", error=str(error))
             return None
-
-
-def _note(pseudonym: str, reason: str, *, known: bool) -> None:
-    """Append one line to the audit log, readable by its owner alone."""
-    line = {
-        "time": rfc3339(datetime.now(UTC)),
-        "account": getpass.getuser(),
-        "pseudonym": pseudonym,
-        "reason": reason,
-        "known": known,
-    }
-    path = settings().home / "audit.jsonl"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    with os.fdopen(os.open(path, flags, 0o600), "w") as file:
-        file.write(json.dumps(line) + "\n")

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from identity.pseudonyms import load_or_make_key
 from lesionstream import endpoints
-from lesionstream.console import progress_bar, say
+from lesionstream.console import err, progress_bar, say
 from lesionstream.naming import open_vault
 from lesionstream.settings import SettingsError, settings
 from producers.acquisition import times_of
@@ -114,8 +114,10 @@ def _shown(bar: Progress, files: int) -> Callable[[Tally], None]:
 
 def _tell(tally: Tally) -> None:
     for name, why in tally.failed:
-        say(f"{name}: {why}", style="yellow")
+        # Names of files may be names of patients: a person sees them, a log does not.
+        say(f"{name if err.is_terminal else 'a file'}: {why}", style="yellow")
     say(
         f"{tally.confirmed} frames of {tally.files} files published, "
         f"{len(tally.failed)} could not become a frame"
+        + (" (which: lesionstream dead-letters list)" if tally.failed else "")
     )

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from monitor.known import Known
 from monitor.shapes import AlarmLine, Bar, HistoryLine, Pause, Role, Who
+from wire.burned_in import BurnedIn
 from wire.patient import AlarmState, Patient
 from wire.records import Inactivation, Priority
 
@@ -33,6 +34,11 @@ def who(known: Known, patient_id: str, role: Role) -> Who:
     if name is None:
         why = "no vault of names here" if known.names_from is None else "not in the vault of names"
     return Who(patient_id=patient_id, name=name, bed=bed, why=why)
+
+
+def may_see(burned_in: BurnedIn, role: Role) -> bool:
+    """Tell whether a role may see pixels: a name in them is a name."""
+    return burned_in == "no" or role in NAMED_ROLES
 
 
 def names_in_words(known: Known, role: Role) -> str:

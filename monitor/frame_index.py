@@ -9,6 +9,7 @@ from uuid import UUID
 
 from monitor.known import FrameRef
 from monitor.shapes import Outline
+from wire import burned_in
 from wire.records import Finding, FrameAddress, LesionCandidate
 
 MOST = 300_000
@@ -17,7 +18,8 @@ MOST = 300_000
 KEPT_S = 24 * 3600
 """As long as `frames` keeps what they are about."""
 
-_FIXED = struct.Struct("<16sHQHQQIB")  # frame id, two addresses, time, frame number, heat map
+_FIXED = struct.Struct("<16sHQHQQIBB")
+# frame id, two addresses, time, frame number, heat map, level of burned-in annotation
 _OUTLINE = struct.Struct("<8f")
 
 
@@ -102,6 +104,7 @@ class FrameIndex(Mapping[UUID, FrameRef]):
             int(time_s),
             finding.frame_number or 1,
             finding.heat_map is not None,
+            _level(finding),
         ) + b"".join(map(_packed, finding.lesions))
         uid = finding.sop_instance_uid if address else None
         patient_id = finding.patient_id
@@ -137,6 +140,11 @@ def _place(sop_instance_uid: str, frame_number: int) -> int:
     return hash((sop_instance_uid, frame_number))
 
 
+def _level(finding: Finding) -> int:
+    said = finding.quality.get(burned_in.KEY)
+    return next((n for n, level in enumerate(burned_in.LEVELS) if level == said), 0)
+
+
 def _packed(lesion: LesionCandidate) -> bytes:
     unknown = float("nan")
     diameter = unknown if lesion.diameter_mm is None else lesion.diameter_mm
@@ -145,7 +153,7 @@ def _packed(lesion: LesionCandidate) -> bytes:
 
 def _ref(finding_id: UUID, entry: _Entry, *, not_before: float) -> FrameRef | None:
     frame_id, *numbers = _FIXED.unpack_from(entry.packed)
-    at_partition, at_offset, partition, offset, time_s, frame_number, heat_map = numbers
+    at_partition, at_offset, partition, offset, time_s, frame_number, heat_map, level = numbers
     if not entry.sop_instance_uid or time_s < not_before:
         return None
     return FrameRef(
@@ -169,4 +177,5 @@ def _ref(finding_id: UUID, entry: _Entry, *, not_before: float) -> FrameRef | No
             )
         ),
         heat_map=bool(heat_map),
+        burned_in=burned_in.LEVELS[level],
     )

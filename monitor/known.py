@@ -7,6 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from monitor.shapes import Outline
+from wire.burned_in import BurnedIn
 from wire.patient import Patient
 from wire.records import Alert, EngineUsed, FrameAddress, Heartbeat
 
@@ -21,6 +22,7 @@ class FrameRef:
     finding : (partition, offset) in `results`.
     outlines : its lesions, most probable first.
     heat_map : whether the finding has one.
+    burned_in : whether the pixels may show a name.
     """
 
     finding_id: UUID
@@ -32,6 +34,7 @@ class FrameRef:
     frame: FrameAddress
     outlines: tuple[Outline, ...]
     heat_map: bool
+    burned_in: BurnedIn = "no"
 
 
 @dataclass(frozen=True, slots=True)

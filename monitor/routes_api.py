@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, HTTPException, Query, Request
 from starlette.responses import Response
 
 from monitor.acting import NotRecorded, Refused, Wish, granted, view
+from monitor.alarm_lines import may_see
 from monitor.feed import MOST_CLIENTS, Stream, Wanted
 from monitor.frames import Expired
 from monitor.gate import COOKIE, peer
@@ -93,6 +94,7 @@ def _add_frames(router: APIRouter, site: Site) -> None:
         response_class=Response,
         responses={
             200: {"content": {"image/png": {}}},
+            403: {"description": "its pixels may show a name, and this role sees none"},
             410: {"description": EXPIRED},
             415: {"description": "it cannot be decoded"},
             503: {"description": "the broker is away"},
@@ -110,6 +112,8 @@ def _add_frames(router: APIRouter, site: Site) -> None:
     ) -> Response:
         """Return a frame, or its heat map over the whole frame (clear where it says 0), as PNG."""
         ref, person = found(sop_instance_uid, number, finding), request.state.person
+        if layer == "image" and not may_see(ref.burned_in, person.role):
+            raise HTTPException(403, f"it may show a name: not for the role {person.role}")
         patient_id = ref.patient_id
         if patient_id is not None and site.seen.is_new(person, patient_id, page=False):
             site.recorder.note(view(person, patient_id, datetime.now(UTC)))

@@ -134,6 +134,7 @@ class SliceLine(Shape):
     reason: str | None
     image: str | None = Field(description="address of the image; null: expired, see PACS")
     heat: bool = Field(description="whether there is a heat map over the image")
+    note: str | None = Field(None, description="of a name in the image; why it is null")
     outlines: tuple["Outline", ...]
 
 

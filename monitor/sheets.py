@@ -39,8 +39,8 @@ def sheet(known: Known, patient: Patient, role: Role, bar: Bar, now: datetime) -
     base, now_item = _compared(patient)
     return PatientSheet(
         tile=tile(patient, known.newest.get(patient.patient_id), called, alarms),
-        baseline=_series(base, known.frames) if base else None,
-        now=_series(now_item, known.frames) if now_item else None,
+        baseline=_series(base, known.frames, role) if base else None,
+        now=_series(now_item, known.frames, role) if now_item else None,
         studies=tuple(_study(uid, state) for uid, state in studies(patient)),
         therapies=tuple(
             TherapyMark(
@@ -91,7 +91,7 @@ def _compared(patient: Patient) -> tuple[Item | None, Item | None]:
     return (base, patient.series[base]), now
 
 
-def _series(item: Item, frames: Mapping[UUID, FrameRef]) -> SeriesSheet:
+def _series(item: Item, frames: Mapping[UUID, FrameRef], role: Role) -> SeriesSheet:
     uid, state = item
     said = state.assessment
     places = sorted(
@@ -102,7 +102,7 @@ def _series(item: Item, frames: Mapping[UUID, FrameRef]) -> SeriesSheet:
             str(place[0]),
         ),
     )
-    slices = tuple(_slice(i, seen, frames.get(i)) for i, seen in places)
+    slices = tuple(_slice(i, seen, frames.get(i), role) for i, seen in places)
     likeliest = max(range(len(slices)), key=lambda n: slices[n].probability or -1.0, default=0)
     return SeriesSheet(
         series_instance_uid=uid,
@@ -125,7 +125,8 @@ def _series(item: Item, frames: Mapping[UUID, FrameRef]) -> SeriesSheet:
     )
 
 
-def _slice(i: UUID, seen: Slice, ref: FrameRef | None) -> SliceLine:
+def _slice(i: UUID, seen: Slice, ref: FrameRef | None, role: Role) -> SliceLine:
+    seeable = ref is not None and alarm_lines.may_see(ref.burned_in, role)
     return SliceLine(
         finding_id=i,
         sop_instance_uid=ref.sop_instance_uid if ref else None,
@@ -133,10 +134,21 @@ def _slice(i: UUID, seen: Slice, ref: FrameRef | None) -> SliceLine:
         location_mm=seen.location_mm,
         probability=seen.probability,
         reason=seen.reason.value if seen.reason else None,
-        image=_address(ref) if ref else None,
+        image=_address(ref) if ref and seeable else None,
         heat=ref is not None and ref.heat_map,
+        note=_note(ref, role) if ref else None,
         outlines=tuple(o for o in (ref.outlines if ref else ()) if o.probability >= SCREEN),
     )
+
+
+def _note(ref: FrameRef, role: Role) -> str | None:
+    """Return what is to be said of a name in the pixels."""
+    if ref.burned_in == "no":
+        return None
+    words = "shows" if ref.burned_in == "yes" else "may show"
+    if alarm_lines.may_see(ref.burned_in, role):
+        return f"the image {words} a name"
+    return f"The image {words} a name: it is not shown to the role {role}."
 
 
 def _address(ref: FrameRef) -> str:

@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from identity.pseudonyms import Pseudonyms
+from producers import kept
 from wire.explicit import ascii_text, known_vr, raw, sequence, verbatim
 from wire.part10 import text
 
@@ -87,10 +88,10 @@ _EMPTY, _REMOVE = _profile()
 
 @lru_cache(maxsize=4096)  # the tags of all devices of a hospital; a hostile file may name more
 def action_on(tag: int) -> str:
-    """Return ``keep``, ``time``, ``shift``, ``empty`` or ``remove`` for all elements of a tag.
+    """Return ``keep``, ``check``, ``time``, ``shift``, ``empty`` or ``remove`` for a tag.
 
     What it is, is decided by the standard's dictionary, not by the VR the file claims; what the
-    dictionary does not know is removed.
+    dictionary does not know is removed. Of what the table does not name, `producers.kept` decides.
     """
     group, element = tag >> 16, tag & 0xFFFF
     if (
@@ -102,7 +103,7 @@ def action_on(tag: int) -> str:
     ):
         return "remove"
     vr = dictionary_VR(tag)
-    if tag in DEVICE_IDENTITY:
+    if tag in DEVICE_IDENTITY and vr != "UI":
         return "keep"
     if vr in ("DA", "DT"):
         return "shift"
@@ -112,7 +113,7 @@ def action_on(tag: int) -> str:
         return "remove"
     if (group, element) in _EMPTY:
         return "remove" if vr == "SQ" else "empty"
-    return "empty" if vr == "PN" else "keep"
+    return "empty" if vr == "PN" else "check"
 
 
 def deidentify(dataset: Dataset, pseudonyms: Pseudonyms, data: bytes) -> str:
@@ -152,6 +153,8 @@ def clean(dataset: Dataset, shift_days: int) -> None:
     """
     for tag, element in list(dataset.items()):
         action = action_on(int(tag))
+        if action == "check" and element.VR != "UN":  # pydicom reads that as what it is
+            action = kept.decide(int(tag), element.VR or known_vr(int(tag)).split(" or ")[0])
         if action == "remove":
             del dataset[tag]
             continue
@@ -169,6 +172,10 @@ def _unread(
     """Return what becomes of an element whose value pydicom need not read; else None."""
     if action == "keep":
         return verbatim(element)
+    if action == "check":
+        words = ascii_text(element)
+        fits = words is not None and kept.fitting(int(element.tag), words) == words
+        return verbatim(element) if fits else None
     if action == "empty":
         known = known_vr(int(element.tag))
         unread = isinstance(element, RawDataElement) and element.VR in (None, known)
@@ -184,18 +191,34 @@ def _read(dataset: Dataset, tag: BaseTag, action: str, shift_days: int) -> None:
     except Exception:  # the decode boundary: a value nobody can read is a value nobody needs
         del dataset[tag]
         return
+    if action == "check":
+        action = kept.decide(int(tag), element.VR)
+    if action == "check":
+        words = _words(element)
+        fitting = kept.fitting(int(tag), words)
+        if fitting != words:
+            element.value = fitting
+            action = "keep" if fitting else "remove"
     hidden = known_vr(int(tag)) == "SQ" != element.VR  # items that nobody can look into
-    if hidden or element.VR == "UN":
+    if hidden or action == "remove" or element.VR == "UN":
         del dataset[tag]
     elif action in ("shift", "time"):
         value = element.value
         values = [value] if isinstance(value, str) else list(value or [])
         dataset[tag] = _dated(tag, values, shift_days)
+    elif action == "empty" and not kept.is_text(element.VR):
+        del dataset[tag]
     elif action == "empty" or (element.VR == "PN" and tag not in DEVICE_IDENTITY):
         element.value = None
     elif element.VR == "SQ":
         for item in element.value:
             clean(item, shift_days)
+
+
+def _words(element: DataElement) -> str:
+    """Return all values of a text as they stand in a file."""
+    several = isinstance(element.value, Iterable) and not isinstance(element.value, str)
+    return "\\".join(map(str, element.value if several else [element.value or ""]))
 
 
 def _dated(tag: BaseTag, values: Iterable[object], days: int) -> RawDataElement:

@@ -142,6 +142,7 @@ class Listener:
     ) -> None:
         self._outbox = outbox
         self._receiving = receiving
+        self._other_files = tempfile.tempdir  # pynetdicom writes what comes where tempfile says
         self._keep = keep
         self._trouble = ""
         self._quarantine = quarantine
@@ -167,7 +168,7 @@ class Listener:
         OSError   the port is taken, or may not be opened.
         """
         self._receiving.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.tempdir = str(self._receiving)  # where pynetdicom writes what comes
+        self._other_files, tempfile.tempdir = tempfile.tempdir, str(self._receiving)
         self._outbox.start()
         self._pool.warm_up()
         self._server = Server(
@@ -193,6 +194,7 @@ class Listener:
             association.abort()
         self._pool.close()
         self._outbox.close()
+        tempfile.tempdir = self._other_files
         shutil.rmtree(self._receiving, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -16,6 +16,11 @@ FRAMES_PUBLISHED = Counter(
 UNUSABLE = Counter(
     "lesionstream_unusable_total", "Objects or frames that cannot be used, by reason.", ["reason"]
 )
+BURNED_IN = Counter(
+    "lesionstream_burned_in_total",
+    "Frames whose pixels show (yes) or may show (possible) a name, by what the device says.",
+    ["annotation"],
+)
 ASSOCIATIONS_REJECTED = Counter(
     "lesionstream_associations_rejected_total", "Associations rejected: foreign AE titles, limits."
 )

@@ -1,4 +1,4 @@
-"""Names on their way into the vault. What goes wrong is said, and stops no image."""
+"""Names on their way into the vault, and names in pixels. What is wrong is said; no image waits."""
 
 import threading
 import time
@@ -8,12 +8,16 @@ import structlog
 
 from identity.pseudonyms import KeyFileError
 from identity.vault import Vault, VaultError
+from producers import metrics
 from producers.prepare import Prepared
+from wire.burned_in import BurnedIn
 
 log = structlog.get_logger(__name__)
 
 AGAIN_S = 30.0
-"""A vault that failed is opened again after this."""
+"""A vault that failed is opened again after this, and what stands is said again."""
+
+REMEDY = "docs/privacy.md: names in pixels"
 
 
 class NameKeeper:
@@ -30,6 +34,8 @@ class NameKeeper:
         self._vault: Vault | None = None
         self._not_before_s = 0.0
         self._trouble = ""
+        self._unsaid = 0
+        self._say_again_s = 0.0
 
     @property
     def trouble(self) -> str:
@@ -37,7 +43,12 @@ class NameKeeper:
         return self._trouble
 
     def keep(self, prepared: Prepared) -> None:
-        """Put the name of a frame's patient into the vault, if the device said one."""
+        """Put the name of a frame's patient into the vault, if the device said one.
+
+        A name that the pixels may show goes on with them: that is counted, and said now and then.
+        """
+        if prepared.burned_in != "no":
+            self._notice(prepared.burned_in)
         if prepared.named is None:
             return
         with self._lock:
@@ -53,6 +64,16 @@ class NameKeeper:
                 self._trouble = str(error)
                 self._not_before_s = time.monotonic() + AGAIN_S
                 self._drop()
+
+    def _notice(self, annotation: BurnedIn) -> None:
+        metrics.BURNED_IN.labels(annotation).inc()
+        with self._lock:
+            self._unsaid += 1
+            if time.monotonic() < self._say_again_s:
+                return
+            count, self._unsaid = self._unsaid, 0
+            self._say_again_s = time.monotonic() + AGAIN_S
+        log.warning("pixels may show a name", annotation=annotation, frames=count, see=REMEDY)
 
     def close(self) -> None:
         """Release the vault."""

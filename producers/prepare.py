@@ -19,6 +19,7 @@ from identity.vault import Named
 from producers.deidentify import clean, deidentify
 from producers.sources import Source
 from wire import codecs, part10
+from wire.burned_in import BurnedIn
 from wire.errors import FrameError, Reason
 from wire.explicit import raw, sequence
 from wire.frame import attributes_of, decode_frame, extracted_number
@@ -33,6 +34,7 @@ class Prepared:
 
     payload : Part 10, one de-identified frame.
     named : who the patient is, for the vault and nobody else; None where the device did not say.
+    burned_in : whether the pixels may show a name.
     """
 
     frame_id: str
@@ -41,6 +43,7 @@ class Prepared:
     frame_number: int
     payload: bytes = field(repr=False)
     named: Named | None = field(default=None, repr=False)
+    burned_in: BurnedIn = "no"
 
     @property
     def subject(self) -> str:
@@ -141,6 +144,7 @@ def _prepared(
         about.sop_instance_uid,
         about.frame_number or number,
         payload,
+        burned_in=about.burned_in,
     )
 
 

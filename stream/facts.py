@@ -104,7 +104,7 @@ def _slice(finding: Finding) -> Slice:
     place = f"{finding.sop_instance_uid}|{finding.frame_number}"
     area = finding.quality.get("lung_area_cm2")
     lung = None
-    if plane.lung_centre_mm is not None and area is not None:
+    if plane.lung_centre_mm is not None and isinstance(area, int | float):
         x_mm, y_mm, z_mm = (round(value, 2) for value in plane.lung_centre_mm)
         lung = Lung(x_mm, y_mm, z_mm, area)
     marks = [_mark(lesion, engine.alarm) for lesion in finding.lesions]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from engines import Candidate, CtSlice, Engine, NotScorable, Score
 from stream import quality
-from wire import ids
+from wire import burned_in, ids
 from wire.dead_letters import DeadLetter
 from wire.decode_pool import DecoderUnavailable
 from wire.envelope import Envelope
@@ -230,11 +230,17 @@ def _finding(
         lesions=tuple(_candidate(frame, lesion) for lesion in lesions if frame is not None),
         heat_map=_png(score.heat_map) if score is not None and score.heat_map is not None else None,
         engine=used,
-        quality=dict(score.quality) if score else {},
+        quality=_quality(about, score),
         plane=_plane(about, frame, score) if about else Plane(),
         times_ms=times,
         frame=message.where,
     )
+
+
+def _quality(about: Attributes | None, score: Score | None) -> dict[str, float | str]:
+    """Return what the engine measured, and what the frame says of names in its pixels."""
+    measured: dict[str, float | str] = dict(score.quality) if score else {}
+    return measured if about is None else measured | {burned_in.KEY: about.burned_in}
 
 
 def _plane(about: Attributes, frame: Frame | None, score: Score | None) -> Plane:

@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence
 from pydicom.valuerep import DT
 
 from wire import explicit, ids, part10
+from wire.burned_in import BurnedIn, burned_in
 from wire.errors import FrameError, Reason
 from wire.moments import in_utc
 
@@ -36,6 +37,7 @@ class Attributes:
     slice_thickness_mm, spacing_between_slices_mm : None where absent or not above 0.
     images_in_series : NumberOfSeriesRelatedInstances, else ImagesInAcquisition; None where unknown.
     event_time : acquisition, content or series date and time, None where the device gave none.
+    burned_in : whether the pixels may show a name.
     """
 
     deidentified: bool
@@ -57,6 +59,7 @@ class Attributes:
     spacing_between_slices_mm: float | None
     images_in_series: int | None
     event_time: datetime | None
+    burned_in: BurnedIn = "no"
 
     @property
     def normal(self) -> tuple[float, float, float] | None:
@@ -211,6 +214,7 @@ def attributes_of(dataset: Dataset, frame_number: int | None = None) -> Attribut
         or _integer(dataset, "ImagesInAcquisition")
         or None,
         event_time=event_time(dataset),
+        burned_in=burned_in(dataset),
     )
 
 

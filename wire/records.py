@@ -142,7 +142,10 @@ class Finding(Record):
         "probability 1; at or above `screen` only",
     )
     engine: EngineUsed
-    quality: dict[str, Finite] = Field(description="measurements the engine made of the frame")
+    quality: dict[str, Finite | str] = Field(
+        description="measurements the engine made of the frame; burned_in_annotation: whether its "
+        "pixels may show a name (yes, possible, no)"
+    )
     plane: Plane = Plane()
     times_ms: StageTimes
     frame: FrameAddress | FramePath

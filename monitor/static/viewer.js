@@ -99,6 +99,7 @@ class Viewer {
     const words = slice ? [`slice ${this.at + 1} of ${this.slices.length}`] : [];
     if (slice?.location_mm != null) words.push(`${slice.location_mm.toFixed(1)} mm`);
     if (slice?.probability != null) words.push(`probability ${slice.probability.toFixed(2)}`);
+    if (slice?.note && slice.image) words.push(slice.note);
     if (slice?.reason) words.push(`not scored: ${slice.reason}`);
     for (const mark of slice?.outlines ?? []) {
       const size = mark.diameter_mm == null ? "" : `, ${mark.diameter_mm.toFixed(1)} mm`;
@@ -115,7 +116,8 @@ class Viewer {
     this.image.hidden = this.heat.hidden = true;
     this.marks.replaceChildren();
     const of = slice?.sop_instance_uid ?? `series ${this.uid}`;
-    note.textContent = this.uid ? `Image expired, see the PACS: ${of}` : "No images.";
+    if (slice?.note && !slice.image) note.textContent = slice.note;
+    else note.textContent = this.uid ? `Image expired, see the PACS: ${of}` : "No images.";
   }
 
   // Outlines are in pixels of the frame; a whole number is the middle of a pixel.

@@ -330,6 +330,20 @@ def test_expired_images_have_no_address():
     assert not any(seen.image or seen.heat or seen.outlines for seen in made.now.slices)
 
 
+@pytest.mark.parametrize("level", ["possible", "yes"])
+@pytest.mark.parametrize("role", ["viewer", "operator", "nurse", "clinician"])
+def test_who_may_not_see_names_sees_no_name_in_pixels(role, level):
+    frames = {i: replace(ref, burned_in=level) for i, ref in ward().frames.items()}
+    slices = sheet(tiles()[0], role, replace(ward(), frames=frames)).now.slices
+    sees = role in ("nurse", "clinician")
+    assert {seen.image is not None for seen in slices} == {sees}
+    words = "shows a name" if level == "yes" else "may show a name"
+    assert all(words in seen.note for seen in slices)
+    assert all((f"not shown to the role {role}" in seen.note) != sees for seen in slices)
+    clean = sheet(tiles()[0], role).now.slices
+    assert all(seen.image and seen.note is None for seen in clean)
+
+
 def test_an_address_is_safe_whatever_the_uid_is():
     frames = {i: replace(r, sop_instance_uid="../a b?") for i, r in ward().frames.items()}
     first = sheet(tiles()[0], known=replace(ward(), frames=frames)).now.slices[0]
