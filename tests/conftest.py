@@ -16,6 +16,9 @@ from wire.topics import Names
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
+# Brokers of tests live for minutes: Java shall start quickly, not compile for days to come.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 SERVERS = "servers"
 """The state folder of the local servers, in the temporary folder of the whole run."""
 

@@ -27,7 +27,7 @@ from wire.topics import ACTIONS, ALERTS, PATIENTS, RESULTS, Names
 pytestmark = [pytest.mark.timeout(300)]
 
 PASSWORD = "a long password"  # noqa: S105 -- of two people who do not exist
-FRAMES_SENT = 48
+FRAMES_SENT = 32
 STALE_WITHIN_S = 3.0
 PIXELS = 5
 """So far from the finding may the heat map's middle lie."""
@@ -56,7 +56,9 @@ def ward(home, tmp_path_factory):
     monitor = Monitor(stack)
     monitor.users.add("nina", "clinician", PASSWORD)
     monitor.users.add("nils", "nurse", PASSWORD)
-    made = stack.command("simulate", "--out", folder / "scans", "--patients", 1, "--studies", 2)
+    made = stack.command(
+        "simulate", "--out", folder / "scans", "--patients", 1, "--studies", 2, "--slices", 16
+    )
     assert made.returncode == 0, made.stderr
     stack.worker("scoring")
     stack.worker("patients")
