@@ -128,6 +128,9 @@ def test_without_a_broker_images_are_kept_and_sent_once_it_answers(listening, st
     del report.PixelData
     assert [status for status, _ in send(port, *images, report)] == [0x0000] * 5 + [0xC001]
     assert stack.records(FRAMES) == []
+    spooled = b"".join(file.read_bytes() for file in (tmp_path / "spool").iterdir())
+    assert b"ce_subject" in spooled
+    assert b"Doe" not in spooled, "what waits is de-identified"
     # Another one, as after `kill -9`, is given what the first one kept.
     shutil.copytree(tmp_path / "spool", tmp_path / "again/spool")
     with listener(publisher(stack.kafka, stack.names), tmp_path / "again") as later:
