@@ -107,8 +107,12 @@ def _key() -> list[Check]:
 
 def _spools() -> list[Check]:
     """Tell of images that a listener took for a broker that was away, and never sent."""
-    remedy = "start `lesionstream listen`: it sends them first"
-    return [Check("spool", str(path), remedy) for path in left_alone(settings().spool)]
+    sends = "start `lesionstream listen`: it sends what is in it first"
+    damaged = "send the images of that time again; then move it away"
+    return [
+        Check("spool", str(path), damaged if ".broken-" in path.name else sends)
+        for path in left_alone(settings().spool)
+    ]
 
 
 def _vault() -> list[Check]:

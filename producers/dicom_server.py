@@ -36,6 +36,9 @@ MAX_OBJECT_BYTES = 256 << 20
 """Of one C-STORE: a decode process holds it three times, and has 1 GiB. The association is
 aborted as soon as more comes."""
 
+MAX_AHEAD = 2
+"""Requests that a device may send before the first is answered; each holds an open file."""
+
 IDLE_S = 60.0
 """Silence on an association, and the time for one PDU; also what is waited for a TLS handshake
 together with the request for an association."""
@@ -61,6 +64,10 @@ class BoundedSocket(AssociationSocket):
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         weakref.finalize(self, os.close, self._bell)
         own = self._connected()
+        self._file = own.fileno()
+        self._waiting = select.poll()  # no `select`, which ends at file 1024
+        for file in (self._file, self._bell):
+            self._waiting.register(file, select.POLLIN)
         own.settimeout(IDLE_S)
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -70,16 +77,18 @@ class BoundedSocket(AssociationSocket):
         own = self.socket
         if own is None or not self._is_connected:
             return False
+        if self.assoc.dimse.msg_queue.qsize() >= MAX_AHEAD:  # it does not wait for answers: we do
+            time.sleep(LOOK_S / 10)
+            return False
         if isinstance(own, ssl.SSLSocket) and own.pending():
             return True
-        try:
-            readable = select.select([own.fileno(), self._bell], [], [], LOOK_S)[0]
-        except (OSError, ValueError):  # closed meanwhile
+        events = dict(self._waiting.poll(LOOK_S * 1000))
+        if self._bell in events:
+            os.eventfd_read(self._bell)
+        if events.get(self._file, 0) & select.POLLNVAL:  # closed meanwhile
             self.event_queue.put("Evt17")
             return False
-        if self._bell in readable:
-            os.eventfd_read(self._bell)
-        return own.fileno() in readable
+        return self._file in events
 
     def wake(self) -> None:
         """Let whoever waits for data look for something to send instead."""
@@ -184,6 +193,9 @@ class Handler(RequestHandler):
             return
         finally:
             self.server.shaken()
+        if self.server.closing:
+            self.server.shutdown_request(self.request)
+            return
         association = self._create_association()
         own = BoundedSocket(cast(AssociationSocket, association.dul.socket))
         association.dul.socket = own
@@ -217,6 +229,7 @@ class Server(ThreadedAssociationServer):
         handlers: list[tuple[Any, Callable[..., Any]]],
     ) -> None:
         self._may_connect = threading.BoundedSemaphore(2 * entity.maximum_associations)
+        self.closing = False
         contexts = _Shared(entity.supported_contexts)
         super().__init__(entity, address, entity.ae_title, contexts, tls, handlers, Handler)  # type: ignore[arg-type]
         self._loop = threading.Thread(target=self.serve_forever, name="dicom-server", daemon=True)
@@ -248,12 +261,21 @@ class Server(ThreadedAssociationServer):
         log.warning("too many connections", peer=client_address[0])
         return False
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Handle a connection in a thread of its own, if one can be started."""
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:
+            self.shaken()
+            raise
+
     def shaken(self) -> None:
         """Count one handshake less."""
         self._may_connect.release()
 
     def shutdown(self) -> None:
-        """Stop accepting; associations go on until the entity is shut down."""
+        """Stop accepting; associations go on until they are aborted."""
+        self.closing = True
         socketserver.BaseServer.shutdown(self)
         self.server_close()
         self._loop.join()

@@ -45,6 +45,9 @@ ANYONE = "*"
 
 MAX_ASSOCIATIONS = 32
 
+REQUEST_S = 10.0
+"""A connection on which no association was requested by then is closed: it takes one's place."""
+
 RESERVE_BYTES = 16 << 20
 """Free space on the disk of the state folder below which no association is accepted."""
 
@@ -156,6 +159,7 @@ class Listener:
         self._ae.maximum_associations = associations
         self._ae.maximum_pdu_size = MAX_PDU_BYTES
         self._ae.network_timeout = IDLE_S
+        self._ae.acse_timeout = REQUEST_S
         for sop_class in CLASSES:
             self._ae.add_supported_context(sop_class, SYNTAXES)
         self._ae.add_supported_context(VERIFICATION)
@@ -194,7 +198,8 @@ class Listener:
             association.abort()
         self._pool.close()
         self._outbox.close()
-        tempfile.tempdir = self._other_files
+        if not self._associations():
+            tempfile.tempdir = self._other_files
         shutil.rmtree(self._receiving, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -215,8 +220,8 @@ class Listener:
 
     def tidy(self) -> None:
         """Delete what is left of objects whose associations ended before they were whole."""
-        for file in self._receiving.iterdir():
-            with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # one that is gone by now, or a folder that is not ours
+            for file in self._receiving.iterdir():
                 if time.time() - file.stat().st_mtime > LEFT_OVER_S:
                     file.unlink()
 
@@ -303,7 +308,7 @@ class Listener:
 
 def _answer(frames: int, errors: list[FrameError]) -> Answer:
     if not errors:
-        return Answer(SUCCESS)
+        return Answer(SUCCESS) if frames else Answer(0xC000, "no frame came of it")
     words = f"{errors[0].reason}: {errors[0].detail}"
     if frames:
         return Answer(SOME_FRAMES, f"{len(errors)} frames kept apart, {words}")

@@ -18,7 +18,7 @@ from producers import messages, metrics
 from producers.messages import Message
 from producers.prepare import Prepared
 from producers.publisher import Confirmation, Publisher, PublishError
-from producers.spool import Spool, SpoolError, SpoolFull
+from producers.spool import Spool, SpoolError
 from wire.errors import FrameError
 
 log = structlog.get_logger(__name__)
@@ -112,7 +112,7 @@ class Outbox:
         with self._door:
             try:
                 self._spool.put(kept)
-            except (SpoolFull, SpoolError) as error:
+            except SpoolError as error:
                 raise NotStored(f"{self._trouble or 'the broker is busy'}; {error}") from error
         metrics.SPOOLED.inc(len(kept))
         self._work.set()
@@ -139,8 +139,8 @@ class Outbox:
                     self._send_some()
                 else:
                     self._work.wait()
-            except SpoolError as error:
-                log.error("the spool cannot be sent", why=str(error))
+            except Exception as error:  # the thread's end: nothing would be sent any more
+                log.error("the spool is not sent", why=f"{type(error).__name__}: {error}")
                 self._trouble = str(error)
                 self._closed.wait(AGAIN_S)
 
@@ -171,6 +171,8 @@ class Outbox:
                 publisher, failure = self._publisher, self._send(batch)
         if publisher and failure:
             self.lost(publisher, failure)
+        elif publisher:
+            self._trouble = ""
 
     def _send(self, batch: list[tuple[int, Message]]) -> PublishError | None:
         """Send a batch and take out what arrived; return what went wrong."""
@@ -253,6 +255,9 @@ class Delivery:
         while self._underway and self._underway[0][2].arrived:
             self._underway.popleft()
         publisher = None if self._to_spool else self._outbox.open_to()
+        if self._underway and publisher is not self._underway[-1][1]:
+            self._to_spool_unconfirmed()  # another publisher would overtake it
+            publisher = None
         if publisher is None:
             self._add_to_spool(message)
             return
@@ -269,6 +274,9 @@ class Delivery:
         if error.for_good:
             raise NotStored(str(error)) from error
         self._outbox.lost(publisher, error)
+        self._to_spool_unconfirmed()
+
+    def _to_spool_unconfirmed(self) -> None:
         unconfirmed = [message for message, _, sent in self._underway if not sent.arrived]
         self._underway.clear()
         for message in unconfirmed:

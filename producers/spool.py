@@ -32,6 +32,8 @@ MAX_BYTES = 10 << 30
 PAGE_BYTES = 32 << 10
 """The log holds whole pages: a frame of 0.5 MB takes 17 of them and half a page is lost."""
 
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
 _SCHEMA = """
 CREATE TABLE messages (
     number INTEGER PRIMARY KEY,
@@ -44,17 +46,17 @@ CREATE TABLE messages (
 _TOPICS = {topic.name: topic for topic in TOPICS}
 
 
-class SpoolFull(Exception):
-    """The spool has reached its bound, or the disk is full: nothing was kept.
-
-    Operator action: bring the broker back, or make room on the disk of the state folder.
-    """
-
-
 class SpoolError(Exception):
     """The spool cannot be read or written.
 
     Operator action: see that the user of the listener owns the folder and that the disk is well.
+    """
+
+
+class SpoolFull(SpoolError):
+    """The spool has reached its bound, or the disk is full: nothing was kept.
+
+    Operator action: bring the broker back, or make room on the disk of the state folder.
     """
 
 
@@ -75,6 +77,7 @@ class Spool:
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
+        self._closed = False
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
         self._count = 0
@@ -82,8 +85,12 @@ class Spool:
         with _told(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._owned, self.path = _first_free(folder)
-            if _log_of(self.path).exists():
-                self._open_what_was_left()
+            try:
+                if _holds_something(self.path):
+                    self._open_what_was_left()
+            except BaseException:
+                os.close(self._owned)
+                raise
 
     def __len__(self) -> int:
         """Return how many messages wait."""
@@ -106,6 +113,8 @@ class Spool:
         """
         rows = [_row(message) for message in messages]
         with self._lock, _told(self.path):
+            if self._closed:
+                raise SpoolError(f"spool {self.path} is closed")
             if self.size_bytes + sum(message.size_bytes for message in messages) > self._max_bytes:
                 raise SpoolFull(f"the spool has reached its {self._max_bytes:,} bytes")
             writer = self._writer or self._open()
@@ -167,29 +176,34 @@ class Spool:
     def close(self) -> None:
         """Let another process have the file; what is in it stays."""
         with self._lock:
-            self._close()
-            os.close(self._owned)
+            if not self._closed:
+                self._closed = True
+                self._close()
+                os.close(self._owned)
 
     def _open(self) -> sqlite3.Connection:
         """Open the file; made where there is none."""
         writer = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        reader: sqlite3.Connection | None = None
         try:
             os.chmod(self.path, 0o600)  # its log gets the same mode
             writer.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             writer.execute("PRAGMA journal_mode = WAL")
-            writer.execute("PRAGMA synchronous = FULL")
             # Never copied back into the file: a copy taken at that moment would be torn.
             writer.execute("PRAGMA wal_autocheckpoint = 0")
-            writer.execute("PRAGMA secure_delete = OFF")  # the file is deleted as a whole
-            if not writer.execute("SELECT name FROM sqlite_master").fetchall():
-                writer.execute(_SCHEMA)
-            (self._count,) = writer.execute("SELECT count(*) FROM messages").fetchone()
             reader = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False
             )
             reader.execute("SELECT name FROM sqlite_master").fetchall()
+            writer.execute("PRAGMA synchronous = FULL")
+            writer.execute("PRAGMA secure_delete = OFF")  # the file is deleted as a whole
+            if not writer.execute("SELECT name FROM sqlite_master").fetchall():
+                writer.execute(_SCHEMA)
+            (self._count,) = writer.execute("SELECT count(*) FROM messages").fetchone()
         except BaseException:
             writer.close()
+            if reader is not None:
+                reader.close()  # last, see `_close`
             raise
         self._writer, self._reader = writer, reader
         return writer
@@ -208,6 +222,9 @@ class Spool:
         try:
             self._open()
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode not in DAMAGED:
+                raise  # it may pass: what is in the file is not given up for it
+            self._count = 0
             aside = self.path.with_suffix(f".broken-{datetime.now(UTC):%Y%m%dT%H%M%S}")
             log.error("the spool cannot be read", why=str(error), moved_to=str(aside))
             for part in (self.path, _log_of(self.path)):
@@ -237,19 +254,24 @@ def _first_free(folder: Path) -> tuple[int, Path]:
 
 
 def left_alone(folder: Path) -> list[Path]:
-    """Return the spools that hold something and that no process sends."""
-    found = []
-    for log_file in sorted(folder.glob("spool-*.sqlite-wal")):
-        path = log_file.with_name(log_file.name.removesuffix("-wal"))
+    """Return the spools that hold something and that no process sends; damaged ones, too."""
+    found = sorted(folder.glob("spool-*.broken-*[0-9]"))
+    for path in sorted(folder.glob("spool-*.sqlite")):
         owned = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found.append(path)
+            if _holds_something(path):
+                found.append(path)
         except BlockingIOError:
             continue  # a listener has it
         finally:
             os.close(owned)
     return found
+
+
+def _holds_something(path: Path) -> bool:
+    """Tell whether a spool was left there: a log, or what somebody's SQLite made of it."""
+    return _log_of(path).exists() or (path.exists() and path.stat().st_size > PAGE_BYTES)
 
 
 def _log_of(path: Path) -> Path:
@@ -265,8 +287,11 @@ def _delete(path: Path) -> None:
 def _mend(path: Path) -> None:
     """Write the first page anew where it is damaged: the log has all the others, and this one too.
 
-    SQLite takes a log as left over from another time where the file beside it is empty.
+    SQLite takes a log as left over from another time where the file beside it is empty. A file of
+    more pages has a log copied back by somebody's SQLite: it is left as it is.
     """
+    if path.exists() and path.stat().st_size > PAGE_BYTES:
+        return
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         fresh = Path(folder) / "fresh"
         with contextlib.closing(sqlite3.connect(fresh)) as connection:

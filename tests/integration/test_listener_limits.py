@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 
 import pydicom
@@ -241,6 +242,24 @@ def store_request():
     body += element(0x0110, struct.pack("<H", 1)) + element(0x0700, struct.pack("<H", 0))
     body += element(0x0800, struct.pack("<H", 1)) + element(0x1000, b"1.2.3.4")
     return element(0x0000, struct.pack("<L", len(body))) + body
+
+
+def test_a_device_that_does_not_wait_for_answers_waits_all_the_same(listening, tmp_path):
+    """Each request that it is ahead holds a file open."""
+    _, port = listening()
+    raw = requested(port)
+    one = p_data(0x03, store_request()) + p_data(0x02, b"\0" * 100)
+    raw.settimeout(20)
+    sender = threading.Thread(target=raw.sendall, args=(one * 300,), daemon=True)
+    sender.start()
+    most = 0
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        most = max(most, len(os.listdir(tmp_path / "receiving")))
+        time.sleep(0.01)
+    assert 1 <= most <= dicom_server.MAX_AHEAD + 2
+    assert echo(port)
+    raw.close()
 
 
 @pytest.mark.parametrize("stops_after", [b"", p_data(0x03, store_request())[:40]])

@@ -167,6 +167,34 @@ def test_without_broker_and_room_nothing_is_called_stored(outbox, broker):
     assert sorted(map(int, set(broker.topic))) == list(range(kept))
 
 
+def test_no_frame_overtakes_another_over_a_new_connection(outbox, broker):
+    eventually(outbox.open_to, within_s=5, what="it is connected")
+    first = outbox.open_to()
+    broker.mute = True
+    delivery = outbox.delivery()
+    delivery.frame(prepared(1), NOW)  # under way, and never confirmed
+    broker.mute = False
+    broker.topic.clear()
+    outbox.lost(first, PublishError("somebody else saw it fail"))
+    eventually(outbox.open_to, within_s=5, what="there is a new connection")
+    delivery.frame(prepared(2), NOW)
+    delivery.wait()
+    empty(outbox)
+    assert broker.topic == ["1", "2"]
+
+
+def test_an_unexpected_error_does_not_end_the_sender(outbox, broker):
+    broker.well = False
+    send(outbox, 1)
+    outbox._connect = lambda: 1 / 0
+    eventually(lambda: "division" in outbox.trouble, within_s=5, what="it is told")
+    outbox._connect = lambda: Connection(broker)
+    broker.well = True
+    empty(outbox)
+    assert set(broker.topic) == {"1"}
+    assert outbox.trouble == ""
+
+
 def test_reports_of_unusable_objects_wait_as_frames_do(outbox, broker, tmp_path):
     broker.well = False
     delivery = outbox.delivery()

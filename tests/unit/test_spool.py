@@ -1,8 +1,10 @@
 """What was put into the spool is there, whatever happens to process, file and disk."""
 
+import contextlib
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from producers.messages import Message
-from producers.spool import Spool, SpoolFull, left_alone
+from producers.spool import Spool, SpoolError, SpoolFull, left_alone
 from wire.topics import DEAD_LETTERS, FRAMES
 
 MANY = 1 << 40
@@ -190,6 +192,43 @@ def test_without_its_first_page_it_has_lost_nothing(tmp_path, size):
     file = tmp_path / "spool-0.sqlite"
     file.unlink() if size is None else os.truncate(file, size)
     assert waiting(Spool(tmp_path)) == [message(n) for n in range(5)]
+
+
+def test_a_look_with_another_sqlite_loses_nothing(tmp_path):
+    """It copies the log back into the file when it closes."""
+    spool = Spool(tmp_path)
+    spool.put([message(n, 40_000) for n in range(3)])
+    spool.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "spool-0.sqlite")) as other:
+        assert other.execute("SELECT count(*) FROM messages").fetchone() == (3,)
+    assert not (tmp_path / "spool-0.sqlite-wal").exists()
+    assert left_alone(tmp_path) == [spool.path]
+    again = Spool(tmp_path)
+    again.put([message(3)])
+    again.close()
+    last = Spool(tmp_path)
+    assert waiting(last) == [message(n, 40_000) for n in range(3)] + [message(3)]
+    last.remove(number for number, _ in last.first(MANY))
+    assert left_alone(tmp_path) == []
+
+
+def test_an_error_that_may_pass_gives_nothing_up(tmp_path, monkeypatch):
+    spool = Spool(tmp_path)
+    spool.put([message(1)])
+    spool.close()
+    with monkeypatch.context() as broken:
+        broken.setattr("producers.spool._SCHEMA", "")
+        broken.setattr(Path, "as_uri", lambda _: "file:/nowhere/to/be/found")
+        with pytest.raises(SpoolError, match="unable to open"):
+            Spool(tmp_path)
+    assert waiting(Spool(tmp_path)) == [message(1)]
+
+
+def test_a_closed_spool_takes_nothing(tmp_path):
+    spool = Spool(tmp_path)
+    spool.close()
+    with pytest.raises(SpoolError, match="closed"):
+        spool.put([message(1)])
 
 
 def test_a_spool_that_is_none_is_put_aside_and_not_lost(tmp_path):
