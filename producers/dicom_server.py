@@ -5,6 +5,7 @@ and a peer that stops in the middle of a PDU keeps its thread for ever.
 """
 
 import contextlib
+import io
 import os
 import queue
 import select
@@ -109,6 +110,9 @@ class BoundedSocket(AssociationSocket):
             self._refuse("an object", self._since_answer_bytes, MAX_OBJECT_BYTES)
             self.assoc.abort(block=False)
             raise OSError("object too large")
+        if self._held_bytes() > MAX_READ_BYTES:
+            self._refuse("a command", self._held_bytes(), MAX_READ_BYTES)
+            raise OSError("command too long")
         own, until_s = self._connected(), time.monotonic() + IDLE_S
         data = bytearray(nr_bytes)
         view, read = memoryview(data), 0
@@ -129,6 +133,13 @@ class BoundedSocket(AssociationSocket):
         """Send; what comes next belongs to another object."""
         self._since_answer_bytes = 0
         super().send(bytestream)
+
+    def _held_bytes(self) -> int:
+        """Return what of the message on its way is held in memory: all but images."""
+        message = self.assoc.dimse.message
+        if message is None:
+            return 0
+        return message.encoded_command_set.tell() + (message.data_set or io.BytesIO()).tell()
 
     def _connected(self) -> socket.socket:
         if self.socket is None:

@@ -244,6 +244,16 @@ def store_request():
     return element(0x0000, struct.pack("<L", len(body))) + body
 
 
+def test_a_command_without_end_is_ended(listening):
+    made, port = listening()
+    raw = requested(port)
+    endless = (raw.sendall(p_data(0x01, b"\0" * 100_000)) for _ in range(1000))
+    with pytest.raises(ConnectionError):
+        list(endless)
+    assert echo(port)
+    eventually(lambda: made.associations == 0, within_s=5, what="its place is free")
+
+
 def test_a_device_that_does_not_wait_for_answers_waits_all_the_same(listening, tmp_path):
     """Each request that it is ahead holds a file open."""
     _, port = listening()
