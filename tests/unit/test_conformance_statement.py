@@ -35,6 +35,15 @@ def test_every_status_is_in_it_and_no_other(page):
         ("maximum PDU length announced", f"{dicom_server.MAX_PDU_BYTES} bytes"),
         ("maximum PDU length announced", f"above {dicom_server.MAX_READ_BYTES} bytes"),
         ("object in one C-STORE", f"{dicom_server.MAX_OBJECT_BYTES} bytes"),
+        (
+            "command, and data of anything but a C-STORE",
+            f"{dicom_server.MAX_READ_BYTES} bytes",
+        ),
+        ("requests ahead of their answers", f"than {dicom_server.MAX_AHEAD};"),
+        (
+            "time from the connection to the request for an association",
+            f"{listener.REQUEST_S:g} s",
+        ),
         ("silence, and time for one PDU", f"{dicom_server.IDLE_S:g} s"),
         ("called AE title", f"`{listener.AE_TITLE}`"),
     ],
