@@ -111,7 +111,7 @@ def _one_arena() -> None:
     """Let all threads take memory from one place.
 
     glibc gives each thread its own, which gives the memory of each PDU back to the kernel and asks
-    for it again: a tenth of the listener's CPU. Only one thread runs Python at a time anyway.
+    for it again. Only one thread runs Python at a time anyway.
     """
     with suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)

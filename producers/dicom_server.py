@@ -48,7 +48,7 @@ HANDSHAKE_S = 10.0
 
 LOOK_S = 0.05
 """pynetdicom asks in two loops a thousand times a second whether there is something to read, to
-send or to do: 3 % of a core for an association that is idle. Ours wait so long, and wake up."""
+send or to do, for each idle association, too. Ours wait so long, and wake up."""
 
 
 class BoundedSocket(AssociationSocket):
@@ -295,7 +295,7 @@ class Server(ThreadedAssociationServer):
 class _Shared(list[PresentationContext]):
     """Contexts that all associations share: they are only read.
 
-    pynetdicom copies them for each association, 200 classes of 45 syntaxes, which takes 0.4 s.
+    pynetdicom copies them for each association, every class with every syntax.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Shared":
