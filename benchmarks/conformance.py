@@ -35,6 +35,7 @@ from producers.sources import Source
 from producers.spool import Spool
 from producers.storage_classes import VERIFICATION
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.dead_letters import DeadLetter
 from wire.envelope import Envelope
 from wire.reading import read
@@ -84,9 +85,9 @@ class Bench:
     def __init__(self, kafka: str, names: Names, folder: Path) -> None:
         self._kafka, self._names = kafka, names
         self._quarantine = Quarantine(folder / "quarantine")
-        self._publisher = Publisher(kafka, names=names, source=replay.SOURCE)
+        self._publisher = Publisher(Cluster.plain(kafka), names=names, source=replay.SOURCE)
         self._outbox = Outbox(
-            lambda: Publisher(kafka, names=names, source=listener.SOURCE),
+            lambda: Publisher(Cluster.plain(kafka), names=names, source=listener.SOURCE),
             Spool(folder / "spool", SPOOL_BYTES),
             listener.SOURCE,
         )
@@ -169,12 +170,12 @@ class Bench:
         taken = [row for row in rows if row.stored.status in KEPT]
         answered = [row for row in rows if row.stored.status is not None]
         frames = {replay.SOURCE: Counter[str](), listener.SOURCE: Counter[str]()}
-        for record in read(self._kafka, self._names.of(FRAMES)):
+        for record in read(Cluster.plain(self._kafka), self._names.of(FRAMES)):
             envelope = Envelope.of(record.headers)
             frames[str(envelope.source)][str(envelope.id)] += 1
         letters: Counter[str] = Counter()
         kept_nowhere = 0
-        for record in read(self._kafka, self._names.of(DEAD_LETTERS)):
+        for record in read(Cluster.plain(self._kafka), self._names.of(DEAD_LETTERS)):
             letters[str(Envelope.of(record.headers).source)] += 1
             letter = DeadLetter.of(record.key, record.value, record.headers)
             kept_nowhere += letter.quarantine is None
@@ -213,7 +214,7 @@ def _true(row: Row) -> bool:
 def _topics(kafka: str) -> Iterator[Names]:
     """Yield names of topics that exist until the end."""
     names = Names(f"conformance-{secrets.token_hex(4)}-")
-    made = topic_admin.create(kafka, names)
+    made = topic_admin.create(Cluster.plain(kafka), names)
     try:
         yield names
     finally:

@@ -26,6 +26,7 @@ from local.ports import claim
 from producers.scanner.course import patients
 from producers.scanner.series import scans
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.part10 import to_bytes
 from wire.reading import read
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         home = Path(folder)
         end.callback(local.down, home)
         kafka = str(local.up(home, say=say).kafka)
-        topic_admin.create(kafka, NAMES)
+        topic_admin.create(Cluster.plain(kafka), NAMES)
         write(home / "slices", args.slices)
         ours, plain, forking = claim(home / "ports.json", ["listener", "plain", "fork"]).values()
         end.callback(_storescp(home / "received", plain).kill)
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             {"storescp": plain, "storescp --fork": forking, "listen": ours}, home, args
         )
         memory = peak_bytes(listener.pid)
-        arrived = {Envelope.of(r.headers).id for r in read(kafka, NAMES.of(FRAMES))}
+        arrived = {Envelope.of(r.headers).id for r in read(Cluster.plain(kafka), NAMES.of(FRAMES))}
     if len(arrived) != args.slices:
         say(f"{len(arrived)} of {args.slices} slices arrived", style="red")
         return 1

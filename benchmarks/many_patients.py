@@ -39,6 +39,7 @@ from stream.policies import POLICIES, choose
 from stream.rebuild import rebuild
 from stream.snapshots import read_snapshots
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.patient import Patient
 from wire.records import EngineUsed, Finding, FrameAddress, LesionCandidate, Plane, StageTimes
@@ -87,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         end.callback(local.down, Path(folder))
         kafka = str(local.up(Path(folder), redis=False, say=say).kafka)
         names = Names(f"many-{secrets.token_hex(4)}-")
-        topic_admin.create(kafka, names)
+        topic_admin.create(Cluster.plain(kafka), names)
         admin = end.enter_context(closing(KafkaAdminClient(bootstrap_servers=kafka)))
         end.callback(admin.delete_topics, [names.of(topic) for topic in TOPICS])
         publish(kafka, names.of(RESULTS), made(args.patients, args.slices, args.studies), count)
@@ -199,10 +200,10 @@ def load(kafka: str, names: Names, write: bool) -> Loaded:
     """Load all partitions as a patients worker does. write : their snapshots, afterwards."""
     set_up_logging("error")
     say(f"states from {'the log alone' if write else 'the snapshots'} ...")
-    ids = topic_admin.topic_ids(kafka, names)
+    ids = topic_admin.topic_ids(Cluster.plain(kafka), names)
     ledger = Ledger(
-        partial(read_snapshots, kafka, names),
-        rebuild=partial(rebuild, kafka, names, choose(POLICIES[0])),
+        partial(read_snapshots, Cluster.plain(kafka), names),
+        rebuild=partial(rebuild, Cluster.plain(kafka), names, choose(POLICIES[0])),
         log_id=f"{ids[RESULTS.name]}/{ids[ACTIONS.name]}",
     )
     gc.collect()

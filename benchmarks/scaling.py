@@ -24,6 +24,7 @@ from producers.publisher import Publisher
 from producers.scanner.course import patients
 from producers.scanner.series import scans
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.groups import GroupWatch
 from wire.part10 import to_bytes
@@ -79,8 +80,8 @@ def measured(
 ) -> tuple[float, int]:
     """Return (frames a second, distinct findings) of `count` workers."""
     names = Names(f"scaling-{count}-")
-    topic_admin.create(kafka, names)
-    with Publisher(kafka, names=names, source=SOURCE) as publisher:
+    topic_admin.create(Cluster.plain(kafka), names)
+    with Publisher(Cluster.plain(kafka), names=names, source=SOURCE) as publisher:
         for frame in frames:
             publisher.frame(frame)
         publisher.flush()
@@ -105,7 +106,7 @@ def _rate(names: Names, kafka: str, frames: int) -> tuple[float, int]:
     group, topic = names.group("scoring"), names.of(FRAMES)
     deadline = time.monotonic() + LIMIT_S
     began: tuple[float, int] | None = None
-    with GroupWatch(kafka, group, topic) as watch, progress_bar("frames") as bar:
+    with GroupWatch(Cluster.plain(kafka), group, topic) as watch, progress_bar("frames") as bar:
         task = bar.add_task(f"scoring {names.prefix}", total=frames, note="")
         while time.monotonic() < deadline:
             time.sleep(0.5)
@@ -124,7 +125,7 @@ def _rate(names: Names, kafka: str, frames: int) -> tuple[float, int]:
 
 def _distinct(kafka: str, names: Names) -> int:
     """Return how many distinct findings there are."""
-    return len({Envelope.of(r.headers).id for r in read(kafka, names.of(RESULTS))})
+    return len({Envelope.of(r.headers).id for r in read(Cluster.plain(kafka), names.of(RESULTS))})
 
 
 def table(rates: Sequence[tuple[int, tuple[float, int]]], frames: int) -> str:

@@ -25,6 +25,7 @@ from engines.errors import (
     NotScorableReason,
 )
 from engines.loading import DEFAULT_ENGINE, list_engines, load_engine
+from engines.plausible import implausible
 from engines.protocol import Candidate, CtSlice, Engine, Score
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "NotScorableReason",
     "OperatingPoints",
     "Score",
+    "implausible",
     "list_engines",
     "load_engine",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from engines.card import (
     CT_CLASSES,
+    NAME_PATTERN,
     Accepted,
     EngineCard,
     InputSpec,
@@ -19,6 +21,7 @@ from engines.card import (
 )
 from engines.classifier import Classifier, view_probability, view_size
 from engines.detector import INPUT_SHAPE, Detector, field_maps
+from engines.enclosed import check_enclosed
 from engines.errors import CatalogueError, EngineFailed
 from engines.known_answer import ask
 from engines.model import Model
@@ -56,9 +59,12 @@ def add_onnx(path: Path, told: Told, catalogue: Path) -> EngineCard:
     ------
     CatalogueError  the name is taken or not allowed, or the file is no model that can be used.
     """
+    if not re.fullmatch(NAME_PATTERN, told.name):
+        raise CatalogueError(f"{told.name!r}: no name for an engine: lower case, digits, hyphens.")
     folder = catalogue / told.name
     if folder.exists():
         raise CatalogueError(f"{folder}: there already. Choose another name, or remove it.")
+    check_enclosed(path.read_bytes(), path)
     try:
         model = OnnxModel(path, threads=1)
         card = _card(path, model, told)

@@ -22,6 +22,10 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+NAME_PATTERN = r"[a-z0-9][a-z0-9-]*"
+"""Of an engine, and so of its folder: nothing that leads elsewhere."""
+
+
 class Accepted(_Frozen):
     """Which images an engine was made for; an empty list accepts anything.
 
@@ -145,7 +149,7 @@ class EngineCard(_Frozen):
         where nobody asked.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     task: Literal["detect", "classify", "segment", "forecast", "effect"]
     simulated: bool

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from engines.card import EngineCard
 from engines.classifier import Classifier
 from engines.detector import Detector
+from engines.enclosed import check_enclosed
 from engines.errors import CatalogueError, EngineError, EngineFailed
 from engines.model import Model
 from engines.protocol import Engine
@@ -178,9 +179,7 @@ def _folders(catalogues: Sequence[Path]) -> dict[str, Path]:
 def _read_card(folder: Path) -> EngineCard:
     path = folder / _CARD
     try:
-        card = EngineCard.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise CatalogueError(f"{path}: {error.strerror}. Restore it from its release.") from error
+        card = EngineCard.model_validate_json(_read(folder, _CARD))
     except ValidationError as error:
         raise CatalogueError(f"{path}: not a valid card. Restore it. {error}") from error
     if card.name != folder.name:
@@ -193,13 +192,23 @@ def _read_card(folder: Path) -> EngineCard:
 def _checked_model(folder: Path, name: str, sha256: str) -> Path:
     """Path of a model file, whose bytes are those the card speaks of."""
     path = folder / name
-    try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise CatalogueError(f"{path}: {error.strerror}. Restore it from its release.") from error
+    data = _read(folder, name)
+    found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise CatalogueError(
             f"{path}: sha256 is {found}, {_CARD} says {sha256}. "
             "The file was altered or half copied: restore both from one release."
         )
+    check_enclosed(data, path)
     return path
+
+
+def _read(folder: Path, name: str) -> bytes:
+    """Return the bytes of one file of an engine, which lies in the engine's own folder."""
+    path = folder / name
+    try:
+        if not path.resolve().is_relative_to(folder.parent.resolve() / folder.name):
+            raise CatalogueError(f"{path}: leads out of its folder. Copy the file there instead.")
+        return path.read_bytes()
+    except OSError as error:
+        raise CatalogueError(f"{path}: {error.strerror}. Restore it from its release.") from error

@@ -6,6 +6,9 @@ from collections.abc import Callable
 import structlog
 
 from wire import topic_admin
+from wire.cluster import BrokerUnavailable, Cluster
+from wire.errors import remedy_of
+from wire.rights import PRODUCER
 from wire.topics import Names
 
 log = structlog.get_logger(__name__)
@@ -16,8 +19,8 @@ LOOK_S = 5.0
 class BrokerWatch:
     """Asks now and then whether a broker answers and has the topics."""
 
-    def __init__(self, bootstrap: str, names: Names, end: threading.Event) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster, names: Names, end: threading.Event) -> None:
+        self._cluster = cluster
         self._names = names
         self._end = end
         self._trouble: tuple[str, ...] = ("the broker was not asked yet",)
@@ -31,12 +34,10 @@ class BrokerWatch:
         while True:
             also()
             try:
-                states = topic_admin.describe(self._bootstrap, self._names)
-                missing = [state.name for state in states if not state.partitions]
-                words = f"topics missing: {', '.join(missing)}: run `lesionstream topics create`"
-                self._trouble = (words,) if missing else ()
-            except topic_admin.BrokerUnavailable as error:
-                self._trouble = (str(error),)
+                trouble = topic_admin.lacking(self._cluster, self._names, PRODUCER)
+            except BrokerUnavailable as error:
+                trouble = error
+            self._trouble = (f"{trouble}: {remedy_of(trouble)}",) if trouble else ()
             if self._trouble:
                 log.warning("not ready", why=self._trouble[0])
             if self._end.wait(LOOK_S):

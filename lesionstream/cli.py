@@ -15,6 +15,7 @@ import typer
 
 from lesionstream import cli_devices, cli_monitor
 from lesionstream.cli_engines import engines_app, evaluate_app, train_app
+from lesionstream.cli_letters import letters_app
 from lesionstream.cli_options import Jsonl, Paths
 from lesionstream.cli_policies import policy_app
 from lesionstream.cli_vault import vault_app
@@ -27,10 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-topics_app = typer.Typer(no_args_is_help=True, help="The topics on Kafka: create, describe.")
-letters_app = typer.Typer(
-    no_args_is_help=True, help="Frames that could not be used: list, show, replay."
-)
+topics_app = typer.Typer(no_args_is_help=True, help="The topics on Kafka, and who may what.")
 app.add_typer(engines_app, name="engines")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
@@ -68,6 +66,7 @@ class TailTopic(StrEnum):
     ALERTS = "alerts"
     ACTIONS = "actions"
     FRAMES = "frames"
+    STAT = "frames.stat"
 
 
 @app.command()
@@ -112,6 +111,10 @@ def worker(
         str | None,
         typer.Option(help="scoring: this engine looks at every frame, too, and decides nothing."),
     ] = None,
+    stat: Annotated[
+        bool,
+        typer.Option("--stat", help="scoring: urgent series alone, those in frames.stat."),
+    ] = False,
     scale: Annotated[
         int, typer.Option(min=1, max=64, help="So many processes; one that ends is started again.")
     ] = 1,
@@ -121,11 +124,14 @@ def worker(
 
     if shadow is not None and name is not WorkerName.SCORING:
         fail("--shadow is for worker scoring.")
+    if stat and name is not WorkerName.SCORING:
+        fail("--stat is for worker scoring.")
     if scale > 1:
         more = [] if shadow is None else ["--shadow", shadow]
+        more += ["--stat"] if stat else []
         scaling.run(["worker", name.value, *more], scale)
         return
-    workers.run(name.value, shadow=shadow)
+    workers.run("scoring-stat" if stat else name.value, shadow=shadow)
 
 
 @app.command()
@@ -138,7 +144,9 @@ def watchdog() -> None:
 
 @app.command()
 def tail(
-    topic: Annotated[TailTopic, typer.Argument(help="results, alerts, actions or frames")],
+    topic: Annotated[
+        TailTopic, typer.Argument(help="results, alerts, actions, frames or frames.stat")
+    ],
     jsonl: Jsonl = False,
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Show what is there already, too.")
@@ -221,39 +229,15 @@ def topics_describe() -> None:
     raise typer.Exit(topics.describe())
 
 
-Reason = Annotated[str | None, typer.Option(help="Only letters with this reason.")]
-
-
-@letters_app.command("list")
-def letters_list(reason: Reason = None, jsonl: Jsonl = False) -> None:
-    """List dead letters and what lies in quarantine."""
-    from lesionstream import letters
-
-    letters.show_all(reason, jsonl=jsonl)
-
-
-@letters_app.command("show")
-def letters_show(
-    reference: Annotated[str, typer.Argument(help="PARTITION:OFFSET or sha256, as listed")],
+@topics_app.command("acl")
+def topics_acl(
+    user: Annotated[str | None, typer.Option(help="Only this one: scoring, patients, ...")] = None,
+    redis: Annotated[bool, typer.Option("--redis", help="The users of Redis instead.")] = False,
 ) -> None:
-    """Show one dead letter."""
-    from lesionstream import letters
+    """Print the commands that give each process what it needs, and no more."""
+    from lesionstream import topics
 
-    raise typer.Exit(letters.show(reference))
-
-
-@letters_app.command("replay")
-def letters_replay(
-    references: Annotated[
-        list[str] | None,
-        typer.Argument(help="PARTITION:OFFSET or sha256, as listed; without any: all"),
-    ] = None,
-    reason: Reason = None,
-) -> None:
-    """Send dead letters and quarantined files through once more. Ids stay the same."""
-    from lesionstream import letters
-
-    raise typer.Exit(letters.replay(references or [], reason))
+    raise typer.Exit(topics.acl(user, redis=redis))
 
 
 def fail(words: str) -> NoReturn:
@@ -276,8 +260,8 @@ def _expected() -> tuple[type[Exception], ...]:
     from producers.scanner.device import NotTaken
     from stream.policies import PolicyError
     from training.jobs import JobFailed
+    from wire.cluster import BrokerUnavailable
     from wire.decode_pool import DecoderUnavailable
-    from wire.topic_admin import BrokerUnavailable
 
     return (
         BedsError,

@@ -7,6 +7,10 @@ import typer
 
 from lesionstream.cli_options import Jsonl, Paths
 
+Stat = Annotated[
+    bool,
+    typer.Option("--stat", help="They are urgent: to frames.stat. Needs worker scoring --stat."),
+]
 Rate = Annotated[float, typer.Option(min=0, max=1, help="Probability for each image.")]
 
 
@@ -14,6 +18,13 @@ def listen(
     allow: Annotated[
         list[str] | None,
         typer.Option(help="AE title of a device that may send; give one each. '*': everybody."),
+    ] = None,
+    stat: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AE_TITLE",
+            help="One of them whose images are urgent; give one each. Needs worker scoring --stat.",
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0: a free one.")] = 11112,
@@ -28,7 +39,12 @@ def listen(
     from lesionstream import listening
 
     listening.listen(
-        host=host, port=port, ae_title=ae_title, allow=allow or [], associations=associations
+        host=host,
+        port=port,
+        ae_title=ae_title,
+        allow=allow or [],
+        stat=stat or [],
+        associations=associations,
     )
 
 
@@ -48,6 +64,7 @@ def watch(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete files once they are published.")
     ] = False,
+    stat: Stat = False,
 ) -> None:
     """Publish each DICOM file that a device drops into a folder, also within zips.
 
@@ -55,7 +72,7 @@ def watch(
     """
     from lesionstream import folder_watch
 
-    folder_watch.watch(folder_watch.Wish(folders, settle, patience, move_to, delete))
+    folder_watch.watch(folder_watch.Wish(folders, settle, patience, move_to, delete, stat))
 
 
 def replay(
@@ -76,6 +93,7 @@ def replay(
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="Of --as-acquired: so many times as fast.")
     ] = None,
+    stat: Stat = False,
 ) -> None:
     """Publish DICOM to `frames` as a device would; what cannot be a frame goes to quarantine.
 
@@ -93,7 +111,7 @@ def replay(
         if given:
             raise typer.BadParameter(words)
     order = replaying.Order(shuffle, seed, as_acquired, speed or 1.0)
-    raise typer.Exit(replaying.replay_paths(paths, fps=fps, loop=loop, order=order))
+    raise typer.Exit(replaying.replay_paths(paths, fps=fps, loop=loop, order=order, stat=stat))
 
 
 def simulate(

@@ -14,14 +14,13 @@ from pathlib import Path
 
 import local
 from identity.pseudonyms import Pseudonyms, load_or_make_key
-from lesionstream import catalogue, children
+from lesionstream import catalogue, children, endpoints
 from lesionstream.console import out, say
 from lesionstream.demo_view import Board, save_picture
 from lesionstream.naming import open_vault
 from lesionstream.settings import settings
 from lesionstream.simulating import AE_TITLE
 from lesionstream.surface import surface_of
-from lesionstream.workers import INPUT
 from producers.naming import NameKeeper
 from producers.publisher import Publisher, PublishError
 from producers.quarantine import Quarantine
@@ -30,9 +29,13 @@ from producers.scanner.course import Course
 from producers.scanner.device import SUCCESS
 from producers.sources import Source, find
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.groups import GroupWatch
 from wire.reading import read
-from wire.topics import ALERTS, RESULTS, Names
+from wire.topics import ALERTS, INPUT, RESULTS, UNASKED, Names
+
+WORKERS = [name for name in INPUT if name not in UNASKED]
+"""Nobody sends urgent series here: nothing waits for a worker of theirs."""
 
 MONITOR = ["monitor", "--demo", "--port", "0"]
 LISTEN = ["listen", "--host", "127.0.0.1", "--port", "0", "--allow", AE_TITLE]
@@ -47,15 +50,15 @@ REFRESH_S = 0.5
 class Stack:
     """The demo's own stack: where it is, and where it keeps what."""
 
-    kafka: str
-    redis: str
+    kafka: Cluster
+    redis: str  # its URL
     names: Names
     home: Path
 
     def environment(self) -> dict[str, str]:
         """Return what makes a command work on this stack."""
         return {
-            "LESIONSTREAM_KAFKA": self.kafka,
+            "LESIONSTREAM_KAFKA": str(self.kafka),
             "LESIONSTREAM_REDIS": self.redis,
             "LESIONSTREAM_TOPIC_PREFIX": self.names.prefix,
             "LESIONSTREAM_HTTP": "127.0.0.1:0",
@@ -80,7 +83,7 @@ def demo(data: Path | None, *, seconds: float | None, fps: float, picture: Path 
         say("creating topics, starting workers ...")
         topic_admin.create(kafka, names)
         processes = stack.enter_context(_children())
-        commands = {name: ["worker", name] for name in INPUT} | {"monitor": MONITOR}
+        commands = {name: ["worker", name] for name in WORKERS} | {"monitor": MONITOR}
         commands |= {"watchdog": ["watchdog"]} | ({"listener": LISTEN} if data is None else {})
         for name, command in commands.items():
             processes[name] = _start(command, ours, name)
@@ -116,7 +119,7 @@ def _engine() -> str:
 
 
 @contextmanager
-def _servers(home: Path) -> Iterator[tuple[str, str]]:
+def _servers(home: Path) -> Iterator[tuple[Cluster, str]]:
     """Yield (kafka, redis): those that are set, else fresh local ones that end with the demo."""
     wanted = settings()
     ours = wanted.kafka is None or wanted.redis is None
@@ -131,7 +134,7 @@ def _servers(home: Path) -> Iterator[tuple[str, str]]:
             redis=wanted.redis is None,
             say=say,
         )
-        yield str(wanted.kafka or found.kafka), str(wanted.redis or found.redis)
+        yield endpoints.cluster(str(wanted.kafka or found.kafka)), str(wanted.redis or found.redis)
     finally:
         if ours:
             local.down(home)
@@ -165,9 +168,9 @@ def _ready(stack: Stack, processes: Collection[subprocess.Popen[bytes]]) -> bool
     with ExitStack() as watches:
         groups = [
             watches.enter_context(
-                GroupWatch(stack.kafka, stack.names.group(name), stack.names.of(topic))
+                GroupWatch(stack.kafka, stack.names.group(name), stack.names.of(INPUT[name]))
             )
-            for name, topic in INPUT.items()
+            for name in WORKERS
         ]
         while time.monotonic() < deadline and all(p.poll() is None for p in processes):
             if all(surface_of(p.pid) for p in processes) and all(map(_stable, groups)):
@@ -196,7 +199,7 @@ def _in_background(target: object, *args: object) -> threading.Thread:
     return thread
 
 
-def _watch(kafka: str, topic: str, board: Board, stop: threading.Event) -> None:
+def _watch(kafka: Cluster, topic: str, board: Board, stop: threading.Event) -> None:
     for record in read(kafka, topic, follow=True, stop=stop.is_set):
         board.take(record)
 

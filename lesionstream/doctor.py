@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -20,8 +21,10 @@ from lesionstream.settings import SettingsError, settings
 from lesionstream.surface import Place, places
 from producers.spool import left_alone
 from wire import topic_admin
+from wire.cache_server import REMEDY, is_refusal, why
+from wire.errors import remedy_of
 from wire.groups import GroupWatch
-from wire.topics import FRAMES, RESULTS
+from wire.topics import INPUT, UNASKED
 
 MIN_FREE_BYTES = 5 << 30
 """Of disk under the state folder; an hour of one scanner at 5 frames a second is 9 GB."""
@@ -80,8 +83,7 @@ def _looked(look: Callable[[], list[Check]]) -> list[Check]:
         return look()
     except EXPECTED as error:
         name = look.__name__.strip("_")
-        doc = (type(error).__doc__ or "").split("Operator action:")
-        return [Check(name, str(error), " ".join(doc[-1].split()))]
+        return [Check(name, str(error), remedy_of(error))]
 
 
 def _python() -> list[Check]:
@@ -163,13 +165,19 @@ def _lag() -> list[Check]:
     """Tell how far each group of workers is behind, and whether anybody works."""
     names, address = settings().names, endpoints.kafka()
     checks = []
-    for worker, topic in (("scoring", FRAMES), ("patients", RESULTS)):
+    for worker, topic in INPUT.items():
         group = names.group(worker)
         with GroupWatch(address, group, names.of(topic)) as watch:
-            state = watch.look()
-        remedy = "" if state.members else f"start one: lesionstream worker {worker}"
+            state = watch.look_for_age()
+        words = worker.replace("-stat", " --stat")
+        missed = state.behind or worker not in UNASKED
+        remedy = "" if state.members or not missed else f"start one: lesionstream worker {words}"
         found = f"{state.members} running, {state.behind} messages behind"
-        checks.append(Check(f"worker {worker}", found, remedy))
+        if state.oldest is not None:
+            found += f", the first for {(datetime.now(UTC) - state.oldest).total_seconds():.0f} s"
+        if not state.members and not missed:
+            found = "none runs, and nothing waits for one"
+        checks.append(Check(f"worker {words}", found, remedy))
     return checks
 
 
@@ -195,11 +203,13 @@ def _asked(place: Place) -> Check:
 
 
 def _redis() -> list[Check]:
-    url = endpoints.redis()
+    server = endpoints.redis()
     try:
-        with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, protocol=2) as redis:
+        with Redis.from_url(**server.client(), socket_timeout=2, socket_connect_timeout=2) as redis:
             redis.ping()
     except RedisError as error:
         remedy = "alarms go on without it; see that Redis runs (`lesionstream up`)"
-        return [Check("redis", f"{url}: {error}", remedy)]
-    return [Check("redis", f"answers at {url}")]
+        if is_refusal(error):
+            remedy = REMEDY
+        return [Check("redis", why(server, error), remedy)]
+    return [Check("redis", f"answers at {server}")]

@@ -27,6 +27,7 @@ from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from wire.decode_pool import DecodePool
 from wire.health import Health
+from wire.topics import FRAMES, STAT
 
 log = structlog.get_logger(__name__)
 
@@ -36,13 +37,18 @@ STILL_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for. move_to, delete : what becomes of files that are done."""
+    """What was asked for.
+
+    move_to, delete : what becomes of files that are done.
+    stat : what is dropped is urgent.
+    """
 
     folders: Sequence[Path]
     settle_s: float
     patience_s: float
     move_to: Path | None = None
     delete: bool = False
+    stat: bool = False
 
 
 def watch(wish: Wish) -> None:
@@ -77,6 +83,7 @@ def watch(wish: Wish) -> None:
                 key=key,
                 keep=names.keep,
                 name_of=ledger.name_of,
+                topic=STAT if wish.stat else FRAMES,
             ),
             ledger=ledger,
             settle_s=wish.settle_s,

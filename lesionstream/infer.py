@@ -1,5 +1,6 @@
 """`infer`: files to findings without Kafka, by the same code as the stream."""
 
+import random
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from lesionstream.settings import SettingsError, settings
 from producers.prepare import prepare_source
 from producers.replay import prepared_frames
 from producers.sources import Source, find
+from stream.retrying import Retry
 from stream.scoring import Message, Scorer, unscored
 from wire.decode_pool import DecodePool
 from wire.envelope import Envelope
@@ -31,7 +33,12 @@ def infer(paths: Sequence[Path], *, engine: str | None, device: str | None, json
     wanted = settings()
     key = load_or_make_key(wanted.pseudonym_key_file)
     loaded = catalogue.load(engine, device=device)
-    scorer = Scorer(loaded, decode=decode_frame, now_ms=lambda: time.monotonic() * 1000)
+    scorer = Scorer(
+        loaded,
+        decode=decode_frame,
+        now_ms=lambda: time.monotonic() * 1000,
+        retry=Retry(chance=random.random, sleep=time.sleep),
+    )
     sources = find(paths)
     if not sources:
         raise SettingsError(f"no file below {', '.join(map(str, paths))}")

@@ -34,18 +34,36 @@ log = structlog.get_logger(__name__)
 M_ARENA_MAX = -8  # of <malloc.h>
 
 
-def listen(*, host: str, port: int, ae_title: str, allow: list[str], associations: int) -> None:
+def listen(
+    *,
+    host: str,
+    port: int,
+    ae_title: str,
+    allow: list[str],
+    associations: int,
+    stat: list[str] | None = None,
+) -> None:
     """Take C-STORE and C-ECHO until SIGTERM.
+
+    Parameters
+    ----------
+    stat : those of `allow` whose images are urgent.
 
     Raises
     ------
-    SettingsError   nobody is allowed to send, or the files for TLS cannot be used.
+    SettingsError   nobody is allowed to send, an urgent device may not, or the files for TLS
+        cannot be used.
     """
     if not allow:
         raise SettingsError(
             "nobody may send: name the AE titles of your devices, as in "
             f"`lesionstream listen --allow SCANNER1 --allow SCANNER2` ('{ANYONE}' is everybody)"
         )
+    stat = stat or []
+    if ANYONE not in allow and (strangers := sorted(set(stat) - set(allow))):
+        raise SettingsError(f"--stat {strangers[0]}: may not send; name it by --allow, too")
+    if ANYONE in stat:
+        raise SettingsError(f"--stat {ANYONE}: where all is urgent nothing is; name AE titles")
     _one_arena()
     wanted = settings()
     set_up_logging(wanted.log_level)
@@ -72,6 +90,7 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str], association
         quarantine=Quarantine(wanted.quarantine),
         key=load_or_make_key(wanted.pseudonym_key_file),
         allow=frozenset(allow),
+        stat=frozenset(stat),
         ae_title=ae_title,
         tls=tls,
         associations=associations,
@@ -103,6 +122,7 @@ def listen(*, host: str, port: int, ae_title: str, allow: list[str], association
                 port=opened,
                 tls=tls is not None,
                 allow=sorted(allow),
+                stat=sorted(stat),
             )
             broker.run(listener.tidy)
 

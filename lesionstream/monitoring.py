@@ -57,7 +57,7 @@ def monitor(*, host: str | None, port: int | None, demo: bool) -> None:
         access=Access(users, key, proxy=proxy, demo=demo),
         recorder=Recorder(kafka, wanted.names),
         pictures=Pictures(kafka, wanted.names),
-        bootstrap=kafka,
+        cluster=kafka,
         alerts_topic=wanted.names.of(ALERTS),
         roll=Names().roll,
     )

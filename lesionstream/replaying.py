@@ -21,6 +21,7 @@ from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from producers.replay import SOURCE, Tally, replay
 from producers.sources import Source, find
+from wire.topics import FRAMES, STAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,14 @@ class Order:
 
 
 def replay_paths(
-    paths: Sequence[Path], *, fps: float | None, loop: bool, order: Order | None = None
+    paths: Sequence[Path],
+    *,
+    fps: float | None,
+    loop: bool,
+    order: Order | None = None,
+    stat: bool = False,
 ) -> int:
-    """Publish everything below `paths`; return the exit code."""
+    """Publish everything below `paths`, as urgent where `stat`; return the exit code."""
     wanted = settings()
     sources = find(paths)
     if not sources:
@@ -57,6 +63,7 @@ def replay_paths(
                     publisher=publisher,
                     quarantine=quarantine,
                     key=key,
+                    topic=STAT if stat else FRAMES,
                     fps=fps,
                     schedule=schedule,
                     keep=names.keep,

@@ -3,6 +3,7 @@
 import shlex
 
 import local
+from lesionstream import endpoints
 from lesionstream.console import say
 from lesionstream.settings import settings
 from wire import topic_admin
@@ -21,12 +22,14 @@ def up() -> None:
         redis=wanted.redis in (None, before.redis),
         say=say,
     )
-    kafka, redis = found.kafka or wanted.kafka, found.redis or wanted.redis
-    created = topic_admin.create(str(kafka), wanted.names)
+    kafka = found.kafka or wanted.kafka
+    created = topic_admin.create(endpoints.cluster(str(kafka)), wanted.names)
     if created:
         say(f"topics created: {', '.join(created)}")
     print(f"export LESIONSTREAM_KAFKA={shlex.quote(str(kafka))}")
-    print(f"export LESIONSTREAM_REDIS={shlex.quote(str(redis))}", flush=True)
+    redis = found.redis or str(wanted.redis)
+    if "@" not in redis:  # else it may hold a password, and whoever set it has it
+        print(f"export LESIONSTREAM_REDIS={shlex.quote(redis)}", flush=True)
 
 
 def down() -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,6 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from wire.cluster import Mechanism
 from wire.topics import Names
 
 
@@ -40,10 +41,31 @@ class Settings(BaseSettings):
         pattern=r"^[^\s,/]+:\d{1,5}(,[^\s,/]+:\d{1,5})*$",
         description="host:port[,host:port] of a running Kafka",
     )
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how it is spoken to"
+    )
+    kafka_user: str | None = Field(None, min_length=1, description="as whom, with SASL_SSL")
+    kafka_password: SecretStr | None = Field(None, description="of that user; better a file")
+    kafka_password_file: Path | None = Field(
+        None, description="holds the password alone; not readable by everybody"
+    )
+    kafka_mechanism: Mechanism = Field("SCRAM-SHA-512", description="how the password is proved")
+    kafka_ca: Path | None = Field(
+        None, description="PEM certificates of the brokers' authorities; default: this machine's"
+    )
     redis: str | None = Field(
         None,
         pattern=r"^(rediss?|unix)://\S+$",
-        description="redis://host:port/db of a running Redis",
+        description="redis://host:port/db of a running Redis; rediss:// with TLS",
+        repr=False,  # may hold a password
+    )
+    redis_user: str | None = Field(None, min_length=1, description="its ACL user")
+    redis_password: SecretStr | None = Field(None, description="of that user; better a file")
+    redis_password_file: Path | None = Field(
+        None, description="holds the password alone; not readable by everybody"
+    )
+    redis_ca: Path | None = Field(
+        None, description="PEM certificates of Redis's authorities; default: this machine's"
     )
     topic_prefix: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="before topics, groups and keys"

@@ -1,4 +1,4 @@
-"""`topics create` and `topics describe`."""
+"""`topics create`, `topics describe` and `topics acl`."""
 
 from rich.table import Table
 
@@ -6,6 +6,7 @@ from lesionstream import endpoints
 from lesionstream.console import out, say
 from lesionstream.settings import settings
 from wire import topic_admin
+from wire.rights import ROLES, commands, redis_users
 
 
 def create() -> None:
@@ -29,3 +30,16 @@ def describe() -> int:
         )
     out.print(table)
     return 1 if any(state.problems for state in states) else 0
+
+
+def acl(user: str | None, *, redis: bool) -> int:
+    """Print the commands that give each user what its process needs; return 2 for no such user."""
+    roles = [role for role in ROLES if user in (None, role.name, role.user)]
+    if not roles:
+        say(f"there is no {user}; there are {', '.join(role.name for role in ROLES)}")
+        return 2
+    servers = settings().kafka or "HOST:PORT"
+    names = settings().names
+    for line in redis_users(roles, names) if redis else commands(roles, names, servers):
+        print(line)
+    return 0

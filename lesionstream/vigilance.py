@@ -44,7 +44,7 @@ def watch() -> None:
     with _alone(wanted.home / f"{wanted.topic_prefix}watchdog.lock"):
         watchdog = Watchdog(site, stop)
         with surface(NAME, watchdog.health):
-            log.info("watching", kafka=site.kafka, redis=site.redis)
+            log.info("watching", kafka=str(site.kafka), redis=str(site.redis))
             watchdog.run()
 
 

@@ -14,6 +14,7 @@ from lesionstream.console import out, print_json, say
 from lesionstream.settings import settings
 from stream.cache import cache_key
 from stream.snapshots import read_snapshots
+from wire.cache_server import why
 from wire.envelope import Envelope, rfc3339
 from wire.patient import Patient
 from wire.reading import read
@@ -46,11 +47,12 @@ def patient(patient_id: str | None) -> int:
 
 def _cached(patient_id: str) -> Patient | None:
     """Return the state in Redis; None where it is not there or Redis is not."""
+    server = endpoints.redis()
     try:
-        with Redis.from_url(endpoints.redis(), socket_timeout=2, protocol=2) as redis:
+        with Redis.from_url(**server.client(), socket_timeout=2) as redis:
             state = redis.hget(cache_key(settings().names.prefix, patient_id), "state")
     except RedisError as error:
-        say(f"Redis does not answer ({error}); reading the snapshots from Kafka")
+        say(f"Redis: {why(server, error)}; reading the snapshots from Kafka")
         return None
     try:
         return None if state is None else Patient.model_validate_json(state)

@@ -1,4 +1,4 @@
-"""`worker scoring` and `worker patients`."""
+"""`worker scoring`, also `--stat`, and `worker patients`."""
 
 from datetime import timedelta
 
@@ -12,60 +12,70 @@ from lesionstream.settings import settings
 from lesionstream.surface import surface
 from stream import faust_app
 from stream.health import Pulse
+from stream.strikes import Strikes
 from stream.watch import WorkerWatch
-from wire.topics import FRAMES, RESULTS, Topic
+from wire.rights import DECIDING, SCORING, URGENT
+from wire.topics import INPUT
 
 log = structlog.get_logger(__name__)
 
-INPUT: dict[str, Topic] = {"scoring": FRAMES, "patients": RESULTS}
-"""What each worker takes in."""
 
-
-def run(name: str, *, shadow: str | None = None) -> None:
+def run(
+    name: str,
+    *,
+    shadow: str | None = None,
+    session_timeout_s: float = faust_app.SESSION_TIMEOUT_S,
+) -> None:
     """Run a worker until SIGTERM; waits for broker and topics first.
 
     Parameters
     ----------
-    shadow : for `scoring`: an engine that looks at every frame, too, and decides nothing.
+    name : of `wire.topics.INPUT`.
+    shadow : for scoring: an engine that looks at every frame, too, and decides nothing.
+    session_timeout_s : see `stream.faust_app.make_app`; another one for measuring alone.
     """
     wanted = settings()
     level = set_up_logging(wanted.log_level)
     kafka = endpoints.kafka()
     pulse = Pulse()
-    if name == "scoring":
+    if name != "patients":
         engine = catalogue.load(catalogue.engine_in_use())
-        faust_app.wait_for_topics(kafka, wanted.names)
+        faust_app.wait_for_topics(kafka, wanted.names, SCORING if name == "scoring" else URGENT)
         from stream.scoring_worker import scoring_app
 
-        log.info("scoring", engine=engine.card.name, backend=engine.backend, kafka=kafka)
+        log.info(name, engine=engine.card.name, backend=engine.backend, kafka=str(kafka))
         app = scoring_app(
             kafka,
             names=wanted.names,
+            worker=name,
             engine=engine,
             shadow=None if shadow is None else catalogue.load(shadow),
             folder=wanted.home / "faust",
             pulse=pulse,
+            strikes=Strikes(wanted.home / "strikes"),
             promoted=_Promotions(engine.card.name).newer,
+            session_timeout_s=session_timeout_s,
         )
     else:
         redis = endpoints.redis()
         policy = policy_of(wanted.policy)
-        faust_app.wait_for_topics(kafka, wanted.names)
+        faust_app.wait_for_topics(kafka, wanted.names, DECIDING)
         from stream.patients_worker import patients_app
 
-        log.info("patients", kafka=kafka, policy=policy.NAME, version=policy.version)
+        log.info("patients", kafka=str(kafka), policy=policy.NAME, version=policy.version)
         app = patients_app(
             kafka,
             names=wanted.names,
-            redis_url=redis,
+            cache=redis,
             folder=wanted.home / "faust",
             pulse=pulse,
             policy=policy,
             retention=timedelta(days=days) if (days := wanted.retention_days) else None,
+            session_timeout_s=session_timeout_s,
         )
     watch = WorkerWatch(
         pulse,
-        bootstrap=kafka,
+        cluster=kafka,
         group=wanted.names.group(name),
         topic=wanted.names.of(INPUT[name]),
     )

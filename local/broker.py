@@ -5,6 +5,7 @@ import shutil
 import socket
 import struct
 import uuid
+from typing import ClassVar
 
 from local import process
 from local.errors import LocalError
@@ -71,7 +72,7 @@ class Broker(Server):
     """The Kafka of a state folder; its data are in ``kafka/data``."""
 
     name = "kafka"
-    port_names = ("client", "controller")
+    port_names: ClassVar[tuple[str, ...]] = ("client", "controller")
     start_s = 90.0  # 3 s on two idle cores, 7 s on two busy ones
     stop_s = 30.0  # 0.3 to 1.6 s
 
@@ -125,8 +126,7 @@ class Broker(Server):
         """Make ``data``, under another name until it is whole."""
         shutil.rmtree(self.folder / "data.new", ignore_errors=True)
         self._write_settings("format.properties", "data.new", claimed)
-        # Kafka's tools take an id with a leading "-" for an option.
-        cluster_id = "L" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
+        cluster_id = self._new_cluster_id()
         code, words = process.run(
             [
                 *(virtual_machine, "-XX:TieredStopAtLevel=1", "-cp", classpath),
@@ -139,6 +139,10 @@ class Broker(Server):
         if code != 0:
             raise LocalError(f"Kafka could not format {self.folder} (exit {code}):\n{words}")
         (self.folder / "data.new").rename(self.folder / "data")
+
+    def _new_cluster_id(self) -> str:
+        # Kafka's tools take an id with a leading "-" for an option.
+        return "L" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
 
     def _formatted_cluster_id(self) -> str:
         lines = (self.folder / "data" / "meta.properties").read_text().splitlines()

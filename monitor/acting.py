@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from monitor.access import Person
 from monitor.known import Known
 from monitor.shapes import Role
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.patient import Patient
 from wire.records import Action, Moment, Therapy
@@ -132,10 +133,10 @@ def view(person: Person, patient_id: str, now: datetime) -> Action:
 class Recorder:
     """Writes actions to Kafka. Thread-safe; connects when it is first needed."""
 
-    def __init__(self, bootstrap: str, names: Names) -> None:
+    def __init__(self, cluster: Cluster, names: Names) -> None:
         self._topic = names.of(ACTIONS)
-        self._acts = _Connection(bootstrap, timeout_s=CONFIRMED_S)
-        self._views = _Connection(bootstrap, timeout_s=VIEWS_S)
+        self._acts = _Connection(cluster, timeout_s=CONFIRMED_S)
+        self._views = _Connection(cluster, timeout_s=VIEWS_S)
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="views")
         self._waiting = threading.Semaphore(MOST_VIEWS)
 
@@ -194,8 +195,8 @@ class Recorder:
 class _Connection:
     """A producer, made when first needed and anew after a failure."""
 
-    def __init__(self, bootstrap: str, *, timeout_s: float) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster, *, timeout_s: float) -> None:
+        self._cluster = cluster
         self._timeout_ms = int(timeout_s * 1000)
         self._lock = threading.Lock()
         self._producer: Any = None
@@ -236,7 +237,7 @@ class _Connection:
         with self._lock:
             if self._producer is None:
                 self._producer = KafkaProducer(
-                    bootstrap_servers=self._bootstrap.split(","),
+                    **self._cluster.client(),
                     acks="all",
                     enable_idempotence=True,
                     linger_ms=0,

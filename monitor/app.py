@@ -29,7 +29,7 @@ def make_app(site: Site) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         bell, hub = Bell(), site.hub
-        source = Source(hub.board.ring, hub.alerts_read, bell, site.bootstrap, site.alerts_topic)
+        source = Source(hub.board.ring, hub.alerts_read, bell, site.cluster, site.alerts_topic)
         screens = Screens(site.draw, lambda: _state(hub), bell.ring)
         site.feed = Feed(hub, source, screens, bell)
         hub.on_alert(bell.ring_from_outside)

@@ -15,6 +15,9 @@ CATCH_UP_S: Final = 60.0
 MEASURED_S: Final = 30.0
 """How long a group is watched before its speed is known."""
 
+OLD_S: Final = 300.0
+"""What has waited for so long is late, though ever fewer wait."""
+
 FEW_MESSAGES: Final = 20
 """So many that wait are never called too many."""
 
@@ -46,9 +49,15 @@ CAUSES: Final[dict[str, Cause]] = {
         "medium", 3, 5, 3, "See that Kafka runs: lesionstream doctor. Listeners keep the images."
     ),
     "scoring-nobody": Cause("medium", 5, 6, 3, "Start one: lesionstream worker scoring."),
+    "scoring-stat-nobody": Cause(
+        "medium", 5, 6, 3, "Start one: lesionstream worker scoring --stat."
+    ),
     "patients-nobody": Cause("medium", 5, 6, 3, "Start one: lesionstream worker patients."),
     "scoring-still": Cause(
         "medium", 3, 5, 3, "Read the log of the scoring workers; start one that hangs again."
+    ),
+    "scoring-stat-still": Cause(
+        "medium", 3, 5, 3, "Read the log of the workers for urgent series; start it again."
     ),
     "patients-still": Cause(
         "medium", 3, 5, 3, "Read the log of the patients workers; start one that hangs again."
@@ -63,6 +72,9 @@ CAUSES: Final[dict[str, Cause]] = {
     "frames-stopped": Cause("medium", 3, 5, 1, "See that the scanner and the listener run."),
     "worker-not-ready": Cause("low", 15, 20, 5, "Ask lesionstream doctor, read its log."),
     "scoring-behind": Cause("low", 10, 15, 15, "Add workers: lesionstream worker scoring."),
+    "scoring-stat-behind": Cause(
+        "low", 10, 15, 15, "Add workers: lesionstream worker scoring --stat."
+    ),
     "patients-behind": Cause("low", 10, 15, 15, "Add workers: lesionstream worker patients."),
     "engine-unseen": Cause(
         "low",

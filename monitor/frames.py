@@ -12,11 +12,11 @@ from uuid import UUID
 
 from monitor.known import FrameRef
 from monitor.picture import Layer, Window, draw
+from wire.cluster import BrokerUnavailable, Cluster
 from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.envelope import Envelope
 from wire.reading import Reader
 from wire.records import Finding
-from wire.topic_admin import BrokerUnavailable
 from wire.topics import RESULTS, Names
 
 READERS = 3
@@ -41,8 +41,8 @@ class Pictures:
     cache_bytes : of PNGs that are kept in memory.
     """
 
-    def __init__(self, bootstrap: str, names: Names, cache_bytes: int = CACHE_BYTES) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster, names: Names, cache_bytes: int = CACHE_BYTES) -> None:
+        self._cluster = cluster
         self._results = names.of(RESULTS)
         self._idle: queue.LifoQueue[Reader | None] = queue.LifoQueue()
         for _ in range(READERS):
@@ -127,7 +127,7 @@ class Pictures:
         except queue.Empty:
             raise BrokerUnavailable("all connections for pictures are busy") from None
         try:
-            reader = reader or Reader(self._bootstrap)
+            reader = reader or Reader(self._cluster)
             yield reader
         except BrokerUnavailable:
             if reader is not None:

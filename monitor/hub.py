@@ -10,12 +10,15 @@ import structlog
 
 from monitor.board import Board
 from monitor.known import Known, ProbeState
-from monitor.probes import Probe, ask_broker, ask_cache
+from monitor.probes import LIMIT_S, Probe, ask_cache
+from monitor.symptoms import WORKERS, used
 from wire import following
+from wire.cache_server import CacheServer
+from wire.cluster import BrokerUnavailable, Cluster
+from wire.contact import greet
 from wire.following import Ends, Follower
 from wire.groups import GroupState, GroupWatch
-from wire.topic_admin import BrokerUnavailable
-from wire.topics import ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, Names, Topic
+from wire.topics import ALERTS, DEAD_LETTERS, INPUT, PATIENTS, RESULTS, Names, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -37,28 +40,26 @@ OLD_S = 10.0
 
 STOP_S = 3.0
 
-GROUPS: dict[str, Topic] = {"scoring": FRAMES, "patients": RESULTS}
-
 
 class Hub:
     """Reads everything the monitor shows, through every outage.
 
     Parameters
     ----------
-    redis_url : of the cache; only asked whether it answers.
+    cache : only asked whether it answers.
     """
 
     def __init__(
-        self, bootstrap: str, redis_url: str, names: Names, board: Board | None = None
+        self, cluster: Cluster, cache: CacheServer, names: Names, board: Board | None = None
     ) -> None:
         self.board = board or Board()
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._names = names
         self._stop = threading.Event()
         self._bells: list[Callable[[], None]] = []
         self._groups: dict[str, tuple[float, GroupState | None]] = {}
-        self._broker = Probe(lambda: ask_broker(bootstrap))
-        self._cache = Probe(ask_cache(redis_url))
+        self._broker = Probe(lambda: greet(cluster, LIMIT_S))
+        self._cache = Probe(ask_cache(cache))
         take = self.board
         self._alerts = self._follower(
             ALERTS,
@@ -88,7 +89,7 @@ class Hub:
                 *((f"read {follower.topic}", follower.run) for follower in self._followers),
                 ("ask broker", self._broker.run),
                 ("ask cache", self._cache.run),
-                *((f"look at {worker}", self._looks_at(worker)) for worker in GROUPS),
+                *((f"look at {worker}", self._looks_at(worker)) for worker in INPUT),
             ]
         ]
 
@@ -138,11 +139,13 @@ class Hub:
     def known(self) -> Known:
         """Return what is known now; names and beds are not."""
         found = self.board.known()
-        groups = {worker: self._group(worker) for worker in GROUPS}
+        looks = {worker: self._group(worker) for worker in INPUT}
+        groups = {w: g for w, g in looks.items() if (used(w, g) if g else w in WORKERS)}
         flow = replace(
             found.flow,
             lag={worker: g.behind if g else None for worker, g in groups.items()},
             members={worker: g.members if g else None for worker, g in groups.items()},
+            oldest={worker: g.oldest for worker, g in groups.items() if g},
         )
         return replace(
             found, flow=flow, broker=self.broker, cache=self.cache, ready=not self.not_ready()
@@ -169,18 +172,18 @@ class Hub:
                 for bell in self._bells:
                     bell()
 
-        return Follower(self._bootstrap, self._names.of(topic), start, take_all, opened)
+        return Follower(self._cluster, self._names.of(topic), start, take_all, opened)
 
     def _looks_at(self, worker: str) -> Callable[[threading.Event], None]:
         """Return what looks at a consumer group until told to stop."""
-        group, topic = self._names.group(worker), self._names.of(GROUPS[worker])
+        group, topic = self._names.group(worker), self._names.of(INPUT[worker])
 
         def look(stop: threading.Event) -> None:
             while not stop.is_set():
                 try:
-                    with GroupWatch(self._bootstrap, group, topic) as watch:
+                    with GroupWatch(self._cluster, group, topic) as watch:
                         while not stop.is_set():
-                            self._groups[worker] = (time.monotonic(), watch.look())
+                            self._groups[worker] = (time.monotonic(), watch.look_for_age())
                             stop.wait(LOOK_S)
                 except BrokerUnavailable:  # the broker is away, or nobody has joined this group yet
                     stop.wait(LOOK_S)

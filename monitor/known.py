@@ -105,8 +105,9 @@ class Shadow:
 class Flow:
     """How the stream runs. Unknown numbers are None.
 
-    lag : worker (scoring, patients) -> messages that wait.
+    lag : worker (scoring, patients, scoring-stat once it was used) -> messages that wait.
     members : worker -> processes.
+    oldest : worker -> when the first message that waits was handed to Kafka; None: none waits.
     delay_p50_ms, delay_p99_ms : from the last byte received to the finding, of the last minutes.
     frames_per_s : findings over the last 10 s.
     frames : findings of the last 24 h, each counted once however often it was said.
@@ -117,6 +118,7 @@ class Flow:
 
     lag: Mapping[str, int | None] = field(default_factory=dict)
     members: Mapping[str, int | None] = field(default_factory=dict)
+    oldest: Mapping[str, datetime | None] = field(default_factory=dict)
     delay_p50_ms: float | None = None
     delay_p99_ms: float | None = None
     frames_per_s: float = 0.0

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from wire.topic_admin import BrokerUnavailable
+from wire.cluster import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 

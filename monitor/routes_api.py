@@ -18,10 +18,10 @@ from monitor.picture import Layer, Window
 from monitor.screens import Key
 from monitor.shapes import AlarmSheet, PatientSheet, SystemSheet, Ward
 from monitor.site import Site
+from wire.cluster import BrokerUnavailable
 from wire.decode_pool import DecoderUnavailable
 from wire.errors import FrameError
 from wire.records import Action
-from wire.topic_admin import BrokerUnavailable
 
 View = Literal["ward", "alarms", "system", "patient"]
 EXPIRED = "expired, see PACS"

@@ -8,10 +8,10 @@ import structlog
 from kafka import KafkaConsumer, TopicPartition
 from pydantic import ValidationError
 
+from wire.cluster import BrokerUnavailable, Cluster
 from wire.envelope import Envelope
-from wire.reading import POLL_MS, assign, open_consumer
+from wire.reading import POLL_MS, assign, open_consumer, position
 from wire.records import Action, Alert, Heartbeat
-from wire.topic_admin import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -21,14 +21,14 @@ TAIL = 1_000
 AGAIN_S = 1.0
 
 
-def last_said(bootstrap: str, topic: str) -> list[Heartbeat | Alert]:
+def last_said(cluster: Cluster, topic: str) -> list[Heartbeat | Alert]:
     """Return the end of `alerts`, from before the last heartbeat on; all of it where there is none.
 
     Raises
     ------
     BrokerUnavailable   no broker answers, or the topic is missing.
     """
-    with open_consumer(bootstrap, topic) as consumer:
+    with open_consumer(cluster, topic) as consumer:
         (place,) = assign(consumer, topic, [0])
         first = consumer.beginning_offsets([place])[place]
         end = consumer.end_offsets([place])[place]
@@ -50,7 +50,7 @@ def _read(
     }
     found: list[Heartbeat | Alert] = []
     consumer.seek(place, begin)
-    while consumer.position(place) < end:
+    while position(consumer, place) < end:
         for record in consumer.poll(timeout_ms=POLL_MS).get(place, []):
             kind = kinds.get(Envelope.of(record.headers).kind)
             if kind is None:
@@ -71,9 +71,9 @@ class Actions:
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, since: datetime, take: Callable[[Action], None]
+        self, cluster: Cluster, topic: str, since: datetime, take: Callable[[Action], None]
     ) -> None:
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._topic = topic
         self._since_ms = int(since.timestamp() * 1000)
         self._take = take
@@ -93,7 +93,7 @@ class Actions:
                 stop.wait(AGAIN_S)
 
     def _follow(self, stop: threading.Event) -> None:
-        with open_consumer(self._bootstrap, self._topic) as consumer:
+        with open_consumer(self._cluster, self._topic) as consumer:
             places = assign(consumer, self._topic, None)
             ends = consumer.end_offsets(places)
             begins = consumer.offsets_for_times(dict.fromkeys(places, self._since_ms))

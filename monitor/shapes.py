@@ -250,6 +250,10 @@ class WorkerLine(Shape):
     name: str
     lag: int | None
     members: int | None
+    missed: bool = Field(False, description="none works, and one is needed")
+    oldest: datetime | None = Field(
+        None, description="when the first message that waits was handed to Kafka"
+    )
 
 
 class ShadowLine(Shape):

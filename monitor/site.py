@@ -15,6 +15,7 @@ from monitor.frames import Pictures
 from monitor.hub import Hub
 from monitor.known import Known, Roll
 from monitor.screens import Fragments, Key
+from wire.cluster import Cluster
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ class Site:
     access: Access
     recorder: Recorder
     pictures: Pictures
-    bootstrap: str
+    cluster: Cluster
     alerts_topic: str
     roll: Callable[[], Roll] = Roll
     seen: Views = field(default_factory=lambda: Views(time.monotonic))

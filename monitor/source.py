@@ -12,8 +12,8 @@ from uuid import UUID
 import structlog
 
 from monitor.ring import Heard, Ring, heard
+from wire.cluster import BrokerUnavailable, Cluster
 from wire.reading import first_offset, read
-from wire.topic_admin import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -70,12 +70,12 @@ class Source:
     """
 
     def __init__(
-        self, ring: Ring, read: Callable[[], bool], bell: Bell, bootstrap: str, topic: str
+        self, ring: Ring, read: Callable[[], bool], bell: Bell, cluster: Cluster, topic: str
     ) -> None:
         self._ring = ring
         self._read = read
         self._bell = bell
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._topic = topic
         self._slots = asyncio.Semaphore(BACKLOGS)
         self._threads = ThreadPoolExecutor(BACKLOGS + 1, thread_name_prefix="backlog")
@@ -116,13 +116,11 @@ class Source:
         """Yield what has left the ring, up to where the ring is now."""
         async with self._slots:
             loop, threads = asyncio.get_running_loop(), self._threads
-            first = await loop.run_in_executor(
-                threads, first_offset, self._bootstrap, self._topic, 0
-            )
+            first = await loop.run_in_executor(threads, first_offset, self._cluster, self._topic, 0)
             if first > offset:
                 yield Part([], first, gap=(offset, first))
                 offset = first
-            backlog = _Backlog(self._bootstrap, self._topic, offset, self._ring)
+            backlog = _Backlog(self._cluster, self._topic, offset, self._ring)
             try:
                 while backlog.offset < backlog.until:
                     yield await loop.run_in_executor(threads, backlog.part)
@@ -135,7 +133,7 @@ class Source:
 class _Backlog:
     """Reads a stretch of `alerts` from Kafka. Its methods block, and are called by threads."""
 
-    def __init__(self, bootstrap: str, topic: str, offset: int, ring: Ring) -> None:
+    def __init__(self, cluster: Cluster, topic: str, offset: int, ring: Ring) -> None:
         self.offset = offset
         self.until = ring.next
         self.stopped = False
@@ -143,7 +141,7 @@ class _Backlog:
         self._lock = threading.Lock()
         self._seen: set[UUID] = set()
         self._records = read(
-            bootstrap, topic, begin=offset, until={0: self.until}, stop=lambda: self.stopped
+            cluster, topic, begin=offset, until={0: self.until}, stop=lambda: self.stopped
         )
 
     def part(self) -> Part:

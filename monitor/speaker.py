@@ -16,6 +16,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from monitor.known import ProbeState
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.records import Alert, Heartbeat
 
@@ -42,8 +43,8 @@ class Speaker:
     topic : `alerts`, as it is named on the cluster.
     """
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster, topic: str) -> None:
+        self._cluster = cluster
         self._topic = topic
         self._news = threading.Condition()
         self._alerts: deque[tuple[datetime, Alert]] = deque()
@@ -124,7 +125,7 @@ class Speaker:
         """
         limit_ms = int(CONFIRM_S * 1000)
         return KafkaProducer(
-            bootstrap_servers=self._bootstrap.split(","),
+            **self._cluster.client(),
             acks="all",
             enable_idempotence=False,
             retries=0,

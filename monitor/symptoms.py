@@ -7,6 +7,7 @@ and what was said of it before goes on.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from monitor.causes import (
     CATCH_UP_S,
@@ -14,13 +15,17 @@ from monitor.causes import (
     LETTERS_S,
     MANY_LETTERS,
     MEASURED_S,
+    OLD_S,
     STILL_S,
 )
 from monitor.known import ProbeState
 from wire.groups import GroupState
 from wire.records import EngineCheck
+from wire.topics import INPUT, UNASKED
 
-WORKERS = ("scoring", "patients")
+WORKERS = tuple(worker for worker in INPUT if worker not in UNASKED)
+"""Those that every stack needs."""
+
 _BLIND = timedelta(seconds=10)
 """After a group could not be asked for so long, its partitions are watched anew."""
 
@@ -62,10 +67,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Symptom:
-    """One thing that is wrong, in words. about : whom it concerns, if it names somebody."""
+    """One thing that is wrong, in words.
+
+    about : whom it concerns, if it names somebody.
+    remedy : what to do, where it is not what the cause says.
+    """
 
     words: str
     about: frozenset[str] = frozenset()
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,8 @@ def remember(memory: Memory, seen: Seen) -> Memory:
     """Return the memory with one more look."""
     tracks = dict(memory.tracks)
     for worker, group in seen.groups.items():
+        if not used(worker, group):
+            continue
         tracks[worker] = _moved(tracks.get(worker), group, seen.now)
     if seen.workers is None:
         return Memory(tracks, memory.checks)
@@ -121,6 +133,12 @@ def engines(memory: Memory, seen: Seen) -> tuple[EngineCheck, ...]:
     return tuple(worst.values())
 
 
+def used(worker: str, group: GroupState) -> bool:
+    """Tell whether anything is expected of a worker: of one for urgent series, once some came."""
+    asked = group.members or group.behind or any(group.done.values())
+    return worker not in UNASKED or bool(asked)
+
+
 def symptoms(memory: Memory, seen: Seen) -> dict[str, Symptom | None]:
     """Return each cause that can be judged now; None: it is not there.
 
@@ -129,12 +147,13 @@ def symptoms(memory: Memory, seen: Seen) -> dict[str, Symptom | None]:
     memory : with this look already in it.
     """
     found = dict(_servers(seen))
-    for worker in WORKERS:
-        if worker in seen.groups:
-            track = memory.tracks[worker]
-            found |= dict(_group(worker, seen.groups[worker], track, seen.now))
+    for worker, group in seen.groups.items():
+        if worker in memory.tracks:
+            found |= dict(_group(worker, group, memory.tracks[worker], seen.now))
+        else:
+            found |= {f"{worker}-{what}": None for what in ("nobody", "still", "behind")}
     if seen.workers is not None:
-        found |= _processes(seen.workers, seen.groups.get("scoring"))
+        found |= _processes(seen.workers, seen.groups)
     if seen.broker != "ok":
         found.pop("worker-not-ready", None)  # without a broker nobody is, and that is said
     return found | dict(_flow(seen))
@@ -151,16 +170,25 @@ def _servers(seen: Seen) -> Iterator[tuple[str, Symptom | None]]:
 
 _NOBODY = {
     "scoring": "No scoring worker runs: nobody looks at frames.",
+    "scoring-stat": "No worker for urgent series runs: nobody looks at them.",
     "patients": "No patients worker runs: nobody turns findings into alarms.",
 }
+_NO_MORE = (
+    "There are as many workers as partitions, and more would have nothing to do: take a faster "
+    "machine or engine, and send what cannot wait as urgent series."
+)
 
 
 def _group(
     worker: str, group: GroupState, track: Track, now: datetime
 ) -> Iterator[tuple[str, Symptom | None]]:
-    yield f"{worker}-nobody", None if group.members else Symptom(_NOBODY[worker])
+    missed = not group.members and (worker in WORKERS or group.behind > 0)
+    yield f"{worker}-nobody", Symptom(_NOBODY[worker]) if missed else None
     if not group.members:
-        return  # that says it all
+        if not missed and worker not in WORKERS:
+            yield f"{worker}-still", None
+            yield f"{worker}-behind", None
+        return  # else that says it all
     stuck = [
         partition
         for partition, (_, since) in track.still.items()
@@ -172,19 +200,40 @@ def _group(
         f"for {STILL_S:.0f} s, and no {worker} worker took one up."
     )
     yield f"{worker}-still", Symptom(words) if stuck else None
-    began, waited, done = track.speed[0]
+    yield from _behind(worker, group, track, now)
+
+
+def _behind(
+    worker: str, group: GroupState, track: Track, now: datetime
+) -> Iterator[tuple[str, Symptom | None]]:
+    """Judge whether more comes than is done; idle time before a burst says nothing of speed."""
     _, waits, done_now = track.speed[-1]
+    if waits <= FEW_MESSAGES:
+        yield f"{worker}-behind", None
+        return
+    busy = tuple(takewhile(lambda one: one[1] > FEW_MESSAGES, reversed(track.speed)))
+    began, waited, done = busy[-1]
     measured_s = (now - began).total_seconds()
     if measured_s < MEASURED_S:
         return
     speed = (done_now - done) / measured_s
-    late = waits > FEW_MESSAGES and waits >= waited and 0 < speed * CATCH_UP_S < waits
-    words = f"{waits} messages wait for {worker} workers, who do {speed:.1f} a second."
-    yield f"{worker}-behind", Symptom(words) if late else None
+    old = (age_s(group, now) or 0.0) > OLD_S
+    late = (waits >= waited or old) and 0 < speed * CATCH_UP_S < waits
+    since = f"; the first of them for {age_s(group, now):.0f} s" if group.oldest else ""
+    words = f"{waits} messages wait for {worker} workers, who do {speed:.1f} a second{since}."
+    remedy = _NO_MORE if group.members >= len(group.lag) else ""
+    yield f"{worker}-behind", Symptom(words, remedy=remedy) if late else None
+
+
+def age_s(group: GroupState, now: datetime) -> float | None:
+    """Return for how long the oldest message has waited; 0: none waits; None: not known."""
+    if group.oldest is None:
+        return None if group.behind else 0.0
+    return max(0.0, (now - group.oldest).total_seconds())
 
 
 def _processes(
-    workers: tuple[WorkerSeen, ...], scoring: GroupState | None
+    workers: tuple[WorkerSeen, ...], groups: Mapping[str, GroupState]
 ) -> dict[str, Symptom | None]:
     checked = [(worker, worker.check) for worker in workers if worker.check is not None]
     wrong = {
@@ -197,9 +246,9 @@ def _processes(
         "engine-wrong": _named("Known-answer check failed: ", wrong),
         "worker-not-ready": _named("Does not work: ", bad),
     }
-    if scoring is not None:
+    if "scoring" in groups:
         words = "Scoring workers run, and none can be asked for its known-answer check."
-        unseen = scoring.members > 0 and not checked
+        unseen = not checked and any(groups[w].members for w in groups if w != "patients")
         found["engine-unseen"] = Symptom(words) if unseen else None
     return found
 

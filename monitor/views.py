@@ -20,6 +20,7 @@ from monitor.shapes import (
     WorkerLine,
 )
 from monitor.tiles import need, tile
+from wire.topics import UNASKED
 
 HISTORY_SHOWN = 100
 LETTERS_SHOWN = 50
@@ -80,7 +81,14 @@ def system(known: Known, role: Role, now: datetime) -> SystemSheet:
         heartbeat=beat.time if beat else None,
         newest_frame=beat.newest_frame_time if beat else None,
         workers=tuple(
-            WorkerLine(name=name, lag=flow.lag.get(name), members=flow.members.get(name))
+            WorkerLine(
+                name=name,
+                lag=flow.lag.get(name),
+                members=flow.members.get(name),
+                missed=flow.members.get(name) == 0
+                and (name not in UNASKED or flow.lag.get(name) != 0),
+                oldest=flow.oldest.get(name),
+            )
             for name in sorted({*flow.lag, *flow.members})
         ),
         frames=flow.frames,

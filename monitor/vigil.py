@@ -11,8 +11,10 @@ from typing import Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from monitor.causes import CAUSES, Cause
-from monitor.symptoms import WORKERS, Memory, Seen, Symptom, engines, remember, symptoms
+from monitor.symptoms import WORKERS, Memory, Seen, Symptom, age_s, engines, remember, symptoms
+from wire.groups import GroupState
 from wire.records import Action, AlarmPhase, Alert, Heartbeat
+from wire.topics import INPUT
 
 NAME: Final = "watchdog"
 """Policy name of its alerts; its heartbeats need none."""
@@ -90,17 +92,24 @@ def look(vigil: Vigil, seen: Seen) -> tuple[Vigil, tuple[Alert, ...]]:
 def heartbeat(vigil: Vigil, seen: Seen) -> Heartbeat:
     """Return the heartbeat after this look."""
     groups = seen.groups
+    workers = sorted({*WORKERS, *vigil.memory.tracks}, key=list(INPUT).index)
     return Heartbeat(
         id=uuid5(NAMESPACE_OID, f"{NAME}|heartbeat|{seen.now.isoformat()}"),
         time=seen.now,
         newest_frame_time=seen.newest_frame,
-        lag={w: groups[w].behind if w in groups else None for w in WORKERS},
-        members={w: groups[w].members if w in groups else None for w in WORKERS},
+        lag={w: groups[w].behind if w in groups else None for w in workers},
+        members={w: groups[w].members if w in groups else None for w in workers},
+        oldest_waiting_s={w: _rounded_age(groups.get(w), seen.now) for w in workers},
         broker=seen.broker,
         cache=seen.cache,
         engines=engines(vigil.memory, seen),
         alarms=tuple(vigil.standing.values()),
     )
+
+
+def _rounded_age(group: GroupState | None, now: datetime) -> float | None:
+    waited_s = None if group is None else age_s(group, now)
+    return None if waited_s is None else round(waited_s, 1)
 
 
 def _begins(cause: Cause, looks: tuple[bool, ...]) -> bool:
@@ -125,7 +134,7 @@ def _started(name: str, cause: Cause, symptom: Symptom, now: datetime) -> Alert:
         state="active",
         inactivation="none",
         cause=name,
-        text=f"{symptom.words} {cause.remedy}",
+        text=f"{symptom.words} {symptom.remedy or cause.remedy}",
         evidence=(),
         lesion_probability=None,
         policy_name=NAME,
@@ -143,7 +152,7 @@ def _ended(alarm: Alert, now: datetime) -> Alert:
 
 def _told_more(alarm: Alert, cause: Cause, symptom: Symptom) -> Alert:
     whom = "|".join(sorted(symptom.about))
-    return _said(alarm, "update", whom, text=f"{symptom.words} {cause.remedy}")
+    return _said(alarm, "update", whom, text=f"{symptom.words} {symptom.remedy or cause.remedy}")
 
 
 def answered(vigil: Vigil, action: Action, now: datetime) -> tuple[Vigil, tuple[Alert, ...]]:

@@ -25,14 +25,15 @@ from monitor.looking import Looker
 from monitor.probes import Probe, ask_cache
 from monitor.said_before import Actions, last_said
 from monitor.speaker import Speaker
-from monitor.symptoms import WORKERS, Seen, WorkerSeen
+from monitor.symptoms import Seen, WorkerSeen
 from monitor.vigil import Vigil, answered, heartbeat, look, resumed
+from wire.cache_server import CacheServer
+from wire.cluster import BrokerUnavailable, Cluster
 from wire.flow import FlowState, FlowWatch
 from wire.groups import GroupState, GroupWatch
 from wire.health import Health
 from wire.records import Action, EngineCheck
-from wire.topic_admin import BrokerUnavailable
-from wire.topics import ACTIONS, ALERTS, FRAMES, RESULTS, Names
+from wire.topics import ACTIONS, ALERTS, INPUT, Names
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +51,6 @@ HANGS_S = 15.0
 """Without a beat of its own for so long the watchdog is dead: so long a subscriber waits."""
 
 ASKED_AT_ONCE = 16
-INPUT = {"scoring": FRAMES, "patients": RESULTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Site:
     quiet_s : without a frame for so long an alarm says so; None: never.
     """
 
-    kafka: str
-    redis: str
+    kafka: Cluster
+    redis: CacheServer
     names: Names
     workers: Callable[[], Iterable[tuple[str, str]]]
     quiet_s: float | None = None
@@ -82,7 +82,7 @@ class Watchdog:
         self._stop = stop
         self._speaker = Speaker(site.kafka, site.names.of(ALERTS))
         self._cache = Probe(ask_cache(site.redis))
-        self._groups = {worker: _group_looker(site, worker) for worker in WORKERS}
+        self._groups = {worker: _group_looker(site, worker) for worker in INPUT}
         self._flow = Looker("flow", lambda: _flow(site), every_s=LOOK_S, fresh_s=FRESH_S)
         self._workers = Looker("workers", lambda: _workers(site), every_s=BEAT_S, fresh_s=FRESH_S)
         self._actions: queue.SimpleQueue[Action] = queue.SimpleQueue()
@@ -185,7 +185,7 @@ def _group_looker(site: Site, worker: str) -> Looker[GroupState]:
     def connect() -> Iterator[Callable[[], GroupState]]:
         topic = site.names.of(INPUT[worker])
         with GroupWatch(site.kafka, site.names.group(worker), topic) as watch:
-            yield watch.look
+            yield watch.look_for_age
 
     return Looker(f"group {worker}", connect, every_s=LOOK_S, fresh_s=FRESH_S)
 

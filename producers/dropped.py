@@ -16,6 +16,7 @@ from producers.sources import Source, read_all
 from producers.unusable import DicomObject, set_aside
 from wire.decode_pool import DecodePool
 from wire.errors import FrameError, Reason
+from wire.topics import FRAMES, Topic
 
 MAX_MEMBERS = 100_000
 """Of one archive. One of more is published so far, and kept as a whole."""
@@ -89,6 +90,35 @@ def take_apart(path: Path, key: bytes, first: int) -> Iterator[Source | Prepared
             yield FrameError(Reason.UNDECODABLE, "sequences nested too deeply")
 
 
+def objects_in(
+    pool: DecodePool, path: Path, key: bytes
+) -> Iterator[tuple[Source, Prepared | FrameError]]:
+    """Yield what each object in a file or archive becomes, and why where that is no frame.
+
+    One that kills its decoder is passed over, and those behind it are not.
+
+    Parameters
+    ----------
+    pool : runs `take_apart`.
+    """
+    begun = 0
+    while True:
+        source, first = Source(path), begun
+        try:
+            for item in pool.run(path, key, first):
+                if isinstance(item, Source):
+                    if item.path != path:  # the child was taken over: it reads no other file
+                        raise FrameError(Reason.UNDECODABLE, "the decoder names another file")
+                    source, begun = item, begun + 1
+                else:
+                    yield source, item
+            return
+        except FrameError as error:
+            yield source, error
+        if begun == first or source.member is None:
+            return
+
+
 class Taker:
     """Takes up dropped files.
 
@@ -97,6 +127,7 @@ class Taker:
     key : of the pseudonyms.
     keep : called with each frame before it is published, to keep the patient's name.
     name_of : a name for a path that says nothing of it, as hex.
+    topic : `wire.topics.STAT` where what is dropped is urgent.
     """
 
     def __init__(
@@ -107,7 +138,9 @@ class Taker:
         key: bytes,
         name_of: Callable[[str], str],
         keep: Callable[[Prepared], None] = lambda prepared: None,
+        topic: Topic = FRAMES,
     ) -> None:
+        self._topic = topic
         self._pool = pool
         self._quarantine = quarantine
         self._key = key
@@ -134,7 +167,7 @@ class Taker:
         frames = 0
         broken: list[tuple[Source, FrameError]] = []
         known: Source | None = None
-        for source, item in self._items(path):
+        for source, item in objects_in(self._pool, path, self._key):
             if stop():
                 return Taken(Fate.CHANGED)
             # An object is read to its end before its first frame comes: a file that is still the
@@ -146,7 +179,7 @@ class Taker:
                 broken.append((source, item))
             else:
                 self._keep(item)
-                publisher.frame(item, received)
+                publisher.frame(item, received, topic=self._topic)
                 frames += 1
         if not broken:
             return Taken(Fate.PUBLISHED, frames)
@@ -154,26 +187,6 @@ class Taker:
         if due.step is Step.PUBLISH:
             return Taken(Fate.UNUSABLE, frames, why)
         return self._set_aside(due, broken, received, publisher, frames)
-
-    def _items(self, path: Path) -> Iterator[tuple[Source, Prepared | FrameError]]:
-        """Yield what each object in a file becomes, and why where that is no frame.
-
-        One that kills its decoder is passed over, and those behind it are not.
-        """
-        begun = 0
-        while True:
-            source, first = Source(path), begun
-            try:
-                for item in self._pool.run(path, self._key, first):
-                    if isinstance(item, Source):
-                        source, begun = item, begun + 1
-                    else:
-                        yield source, item
-                return
-            except FrameError as error:
-                yield source, error
-            if begun == first or source.member is None:
-                return
 
     def _set_aside(
         self,

@@ -33,6 +33,7 @@ from producers.storage_classes import CLASSES, SYNTAXES, VERIFICATION
 from producers.unusable import set_aside
 from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.errors import FrameError, Reason
+from wire.topics import FRAMES, STAT, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -80,10 +81,14 @@ _config.STORE_RECV_CHUNKED_DATASET = True
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One object as a device sent it: a Part 10 file, deleted once it is answered."""
+    """One object as a device sent it: a Part 10 file, deleted once it is answered.
+
+    topic : where its frames go, by who sent it.
+    """
 
     name: str
     path: Path
+    topic: Topic = FRAMES
 
     @property
     def source(self) -> Source:
@@ -124,6 +129,7 @@ class Listener:
     receiving : folder for objects on their way in: names of patients lie there for a moment.
     key : of the pseudonyms.
     allow : calling AE titles; `ANYONE` for all.
+    stat : those of them whose images are urgent.
     ae_title : the title that devices must call.
     tls : certificate, key and authorities, from `producers.dicom_server.server_context`.
     associations : at most so many at a time.
@@ -138,6 +144,7 @@ class Listener:
         quarantine: Quarantine,
         key: bytes,
         allow: frozenset[str],
+        stat: frozenset[str] = frozenset(),
         ae_title: str = AE_TITLE,
         tls: ssl.SSLContext | None = None,
         associations: int = MAX_ASSOCIATIONS,
@@ -147,6 +154,7 @@ class Listener:
         self._receiving = receiving
         self._other_files = tempfile.tempdir  # pynetdicom writes what comes where tempfile says
         self._keep = keep
+        self._stat = stat
         self._trouble = ""
         self._quarantine = quarantine
         self._key = key
@@ -249,7 +257,7 @@ class Listener:
                     errors.append(item)
                 else:
                     self._keep(item)
-                    delivery.frame(item, now)
+                    delivery.frame(item, now, received.topic)
                     frames += 1
         except FrameError as error:
             errors.append(error)
@@ -280,9 +288,10 @@ class Listener:
 
     def _on_store(self, event: Event) -> Dataset:
         title = event.assoc.requestor.ae_title
+        topic = STAT if title in self._stat else FRAMES
         with metrics.STORE_SECONDS.time():
             try:
-                answer = self.take(Received(f"C-STORE from {title}", event.dataset_path))
+                answer = self.take(Received(f"C-STORE from {title}", event.dataset_path, topic))
             except Exception as unexpected:  # the message boundary: the device keeps its image
                 log.error("not published", why=type(unexpected).__name__, told="try again")
                 answer = Answer(OUT_OF_RESOURCES, "internal error, try again")

@@ -8,7 +8,8 @@ from producers.prepare import Prepared
 from wire.dead_letters import DeadLetter
 from wire.envelope import DICOM, Envelope, Headers
 from wire.errors import FrameError
-from wire.topics import DEAD_LETTERS, FRAMES, Topic
+from wire.replayed import Replayed
+from wire.topics import DEAD_LETTERS, FRAMES, REPLAYED, STAT, Names, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,14 @@ class Reporter(Protocol):
         """Report it; `quarantine` is the sha256 under which it is kept, None where it is not."""
 
 
-def frame(prepared: Prepared, received: datetime, source: str) -> Message:
+def frame(prepared: Prepared, received: datetime, source: str, topic: Topic = FRAMES) -> Message:
     """Return the message of a frame.
 
     Parameters
     ----------
     received : when its last byte came.
     source : CloudEvents source of the producer, such as ``/lesionstream/replay``.
+    topic : `STAT` for one of an urgent series.
     """
     envelope = Envelope(
         kind="frame",
@@ -55,11 +57,12 @@ def frame(prepared: Prepared, received: datetime, source: str) -> Message:
         content_type=DICOM,
         frame_number=prepared.frame_number,
     )
-    return Message(FRAMES, prepared.patient_id.encode(), prepared.payload, envelope.headers())
+    return Message(topic, prepared.patient_id.encode(), prepared.payload, envelope.headers())
 
 
-def again(letter: DeadLetter, source: str) -> Message:
-    """Return the message that a dead letter was, as it came."""
+def again(letter: DeadLetter, source: str, names: Names) -> Message:
+    """Return the message that a dead letter was, as it came: what was urgent still is."""
+    urgent = letter.where is not None and names.topic(letter.where.topic) is STAT
     envelope = Envelope(
         kind="frame",
         id=letter.id,
@@ -68,7 +71,13 @@ def again(letter: DeadLetter, source: str) -> Message:
         content_type=DICOM,
         frame_number=letter.frame_number,
     )
-    return Message(FRAMES, letter.key, letter.value, envelope.headers())
+    return Message(STAT if urgent else FRAMES, letter.key, letter.value, envelope.headers())
+
+
+def note(replayed: Replayed, source: str) -> Message:
+    """Return the note that a dead letter was sent through once more."""
+    envelope = Envelope(kind=replayed.kind, id=replayed.place, source=source, time=replayed.time)
+    return Message(REPLAYED, replayed.place.encode(), replayed.to_json(), envelope.headers())
 
 
 def unusable(

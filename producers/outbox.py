@@ -20,6 +20,7 @@ from producers.prepare import Prepared
 from producers.publisher import Confirmation, Publisher, PublishError
 from producers.spool import Spool, SpoolError
 from wire.errors import FrameError
+from wire.topics import FRAMES, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -219,14 +220,14 @@ class Delivery:
         self._to_spool: list[Message] = []
         self._to_spool_bytes = 0
 
-    def frame(self, prepared: Prepared, received: datetime) -> None:
-        """Send a frame.
+    def frame(self, prepared: Prepared, received: datetime, topic: Topic = FRAMES) -> None:
+        """Send a frame; `topic` is `wire.topics.STAT` for one of an urgent series.
 
         Raises
         ------
         NotStored   neither broker nor spool took it.
         """
-        self._put(messages.frame(prepared, received, self._outbox.source))
+        self._put(messages.frame(prepared, received, self._outbox.source, topic))
 
     def unusable(
         self, payload_id: str, error: FrameError, received: datetime, *, quarantine: str | None

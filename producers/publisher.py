@@ -18,9 +18,12 @@ from kafka.errors import (
 from producers import messages
 from producers.messages import Message
 from producers.prepare import Prepared
+from wire.cluster import BrokerRefused, Cluster
+from wire.contact import knock, unreachable
 from wire.dead_letters import DeadLetter
 from wire.errors import FrameError
-from wire.topics import FIRST_CONTACT_MS, MAX_MESSAGE_BYTES, Names
+from wire.replayed import Replayed
+from wire.topics import FIRST_CONTACT_MS, FRAMES, MAX_MESSAGE_BYTES, Names, Topic
 
 BUFFER_BYTES = 96 << 20
 """Unconfirmed bytes held in memory, three of the largest frames: kafka-python itself has no bound.
@@ -83,7 +86,6 @@ class Publisher:
 
     Parameters
     ----------
-    bootstrap : ``host:port[,host:port]``.
     source : CloudEvents source of this producer, such as ``/lesionstream/replay``.
     delivery_timeout_ms : how long a frame may wait for its broker.
 
@@ -94,7 +96,7 @@ class Publisher:
 
     def __init__(
         self,
-        bootstrap: str,
+        cluster: Cluster,
         *,
         names: Names,
         source: str,
@@ -107,8 +109,9 @@ class Publisher:
         self._room = threading.Condition()
         self._unconfirmed_bytes = 0
         try:
+            knock(cluster)
             self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap.split(","),
+                **cluster.client(),
                 acks="all",
                 enable_idempotence=True,
                 # lz4 gains little on the noise of a CT slice, and costs as much as all the rest.
@@ -121,27 +124,35 @@ class Publisher:
                 client_id="lesionstream-producer",
                 bootstrap_timeout_ms=FIRST_CONTACT_MS,
             )
+        except BrokerRefused as error:
+            raise PublishError(str(error)) from error
         except KafkaError as error:
-            raise PublishError(f"no broker answers at {bootstrap} ({error})") from error
+            raise PublishError(str(unreachable(cluster, error))) from error
 
     def frame(
         self,
         prepared: Prepared,
         received: datetime | None = None,
         done: Callable[[], None] | None = None,
+        topic: Topic = FRAMES,
     ) -> Confirmation:
         """Hand a frame over; see `send`.
 
         Parameters
         ----------
         received : when its last byte came; None for now.
+        topic : `wire.topics.STAT` for one of an urgent series.
         """
-        message = messages.frame(prepared, received or datetime.now(UTC), self._source)
+        message = messages.frame(prepared, received or datetime.now(UTC), self._source, topic)
         return self.send(message, done)
 
-    def again(self, letter: DeadLetter) -> None:
-        """Send the payload of a dead letter to `frames` once more; see `send`."""
-        self.send(messages.again(letter, self._source))
+    def again(self, letter: DeadLetter) -> Confirmation:
+        """Send the payload of a dead letter once more to where it came from; see `send`."""
+        return self.send(messages.again(letter, self._source, self._names))
+
+    def note(self, replayed: Replayed) -> None:
+        """Note that a dead letter was sent, after that was confirmed; see `send`."""
+        self.send(messages.note(replayed, self._source))
 
     def unusable(
         self, payload_id: str, error: FrameError, received: datetime, *, quarantine: str | None

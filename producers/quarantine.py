@@ -7,7 +7,9 @@ It may hold names of patients: mode 0600, bounded, and never published. Each obj
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,12 @@ from wire.errors import FrameError
 
 MAX_BYTES = 10 << 30
 """Of all objects together. A full quarantine takes no more: what comes then is only reported."""
+
+COUNT_EVERY_S = 10.0
+COUNT_SHARE = 0.02
+"""Other processes put and remove, too, so what lies there is counted anew: at most every 10 s, and
+more rarely where that takes long, for no more than 2 % of the time. In between this process adds
+what it puts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,25 @@ class Quarantine:
     ----------
     folder : made with mode 0700 when first used.
     max_bytes : bound of all objects together.
+    now_s : a clock that only moves forward, s.
+
+    Notes
+    -----
+    Thread-safe. Putting an object costs the same however many lie there.
     """
 
-    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int = MAX_BYTES,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._used = 0
+        self._count_at_s = float("-inf")
 
     def put(
         self, sha256: str, chunks: Iterable[bytes], error: FrameError, source: str
@@ -67,11 +89,14 @@ class Quarantine:
         known = self._read(self._folder / f"{sha256}.json")
         if known is not None:
             return known
-        size = self._write_object(self._folder / sha256, chunks)
+        size = self._write_bounded(self._folder / sha256, chunks)
         entry = Quarantined(
             sha256, error.reason, error.detail, source, size, rfc3339(datetime.now(UTC))
         )
-        self._write(self._folder / f"{sha256}.json", [json.dumps(asdict(entry)).encode()])
+        side_car = [json.dumps(asdict(entry)).encode()]
+        written = self._write(self._folder / f"{sha256}.json", side_car)
+        with self._lock:
+            self._used += written
         return entry
 
     def entries(self) -> list[Quarantined]:
@@ -88,17 +113,35 @@ class Quarantine:
         for name in (f"{sha256}.json", sha256):
             (self._folder / name).unlink(missing_ok=True)
 
-    def _write_object(self, path: Path, chunks: Iterable[bytes]) -> int:
-        used = sum(p.stat().st_size for p in self._folder.iterdir() if p.is_file())
-        return self._write(path, self._bounded(chunks, self._max_bytes - used))
+    def _write_bounded(self, path: Path, chunks: Iterable[bytes]) -> int:
+        taken = 0
 
-    @staticmethod
-    def _bounded(chunks: Iterable[bytes], room: int) -> Iterable[bytes]:
-        for chunk in chunks:
-            room -= len(chunk)
-            if room < 0:
+        def bounded() -> Iterable[bytes]:
+            nonlocal taken
+            for chunk in chunks:
+                self._take(len(chunk))
+                taken += len(chunk)
+                yield chunk
+
+        try:
+            return self._write(path, bounded())
+        except BaseException:
+            with self._lock:
+                self._used -= taken
+            raise
+
+    def _take(self, size: int) -> None:
+        """Take room for some bytes."""
+        with self._lock:
+            if self._now_s() >= self._count_at_s:
+                began_s = self._now_s()
+                self._used = _bytes_in(self._folder)
+                ended_s = self._now_s()
+                rest_s = max(COUNT_EVERY_S, (ended_s - began_s) / COUNT_SHARE)
+                self._count_at_s = ended_s + rest_s
+            if self._used + size > self._max_bytes:
                 raise QuarantineFull("the quarantine folder is full; the object was not kept")
-            yield chunk
+            self._used += size
 
     @staticmethod
     def _write(path: Path, chunks: Iterable[bytes]) -> int:
@@ -123,3 +166,12 @@ class Quarantine:
             return Quarantined(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):
             return None
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the size of all files; one that goes meanwhile has none."""
+    total = 0
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            total += entry.stat(follow_symlinks=False).st_size
+    return total

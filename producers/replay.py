@@ -13,6 +13,7 @@ from producers.sources import Source
 from producers.unusable import set_aside
 from wire.decode_pool import DecodePool
 from wire.errors import FrameError
+from wire.topics import FRAMES, Topic
 
 SOURCE = "/lesionstream/replay"
 
@@ -47,6 +48,7 @@ def replay(
     publisher: Publisher,
     quarantine: Quarantine,
     key: bytes,
+    topic: Topic = FRAMES,
     fps: float | None = None,
     schedule: Schedule | None = None,
     keep: Callable[[Prepared], None] = lambda prepared: None,
@@ -58,6 +60,7 @@ def replay(
     Parameters
     ----------
     key : of the pseudonyms.
+    topic : `wire.topics.STAT` where they are urgent.
     fps : frames a second at the most, None for as fast as the broker takes them.
     schedule : when each frame of `sources`, in this order, is due, instead of `fps`.
     keep : called with each frame before it is published, to keep the patient's name.
@@ -84,7 +87,7 @@ def replay(
                     tally.failed.append((source.name, words))
                 else:
                     keep(item)
-                    publisher.frame(item, received, tally.confirm)
+                    publisher.frame(item, received, tally.confirm, topic)
                     tally.frames += 1
                 progress(tally)
             tally.files += 1

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from stream import metrics
+from wire.cache_server import REMEDY, CacheServer, is_refusal, why
 from wire.patient import Patient
 
 log = structlog.get_logger(__name__)
@@ -52,6 +53,9 @@ return 1
 """
 
 
+WAITS = "none needed: it is made whole once Redis answers again"
+
+
 def cache_key(prefix: str, patient_id: str) -> str:
     """Return the Redis key of a patient: a hash of log, results, actions, ticks, sha1 and state."""
     return f"{prefix}lesionstream:patient:{patient_id}"
@@ -62,13 +66,13 @@ class Cache:
 
     Parameters
     ----------
-    url : ``redis://host:port/db``.
     prefix : of the keys, as of the topics.
     """
 
-    def __init__(self, url: str, *, prefix: str) -> None:
+    def __init__(self, server: CacheServer, *, prefix: str) -> None:
+        self._server = server
         self._redis = Redis.from_url(
-            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, protocol=2
+            **server.client(), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
         )
         self._script = self._redis.register_script(_COMPARE_AND_SET)
         self._prefix = prefix
@@ -89,7 +93,7 @@ class Cache:
         try:
             await self._redis.delete(*(cache_key(self._prefix, name) for name in patient_ids))
         except (RedisError, OSError) as error:
-            log.warning("patients stay in the cache", error=f"{type(error).__name__}: {error}")
+            log.warning("patients stay in the cache", error=why(self._server, error))
 
     async def close(self) -> None:
         """Release the connections."""
@@ -114,8 +118,8 @@ class Cache:
             self._away_until_s = time.monotonic() + PAUSE_S
             log.warning(
                 "cache not written",
-                error=f"{type(error).__name__}: {error}",
-                remedy="none needed: it is made whole once Redis answers again",
+                error=why(self._server, error),
+                remedy=REMEDY if is_refusal(error) else WAITS,
             )
         return written
 

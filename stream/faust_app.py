@@ -17,26 +17,35 @@ from typing import cast
 
 import faust
 import structlog
+from faust.auth import Credentials
 from faust.streams import Stream
 from faust.types import EventT, StreamT, TopicT
 from mode.supervisors import CrashingSupervisor
 
+from stream.bounded import bounded
 from stream.health import BEAT_S, Pulse
 from wire import topic_admin
+from wire.cluster import BrokerUnavailable, Cluster
 from wire.envelope import Headers
+from wire.errors import remedy_of
+from wire.rights import Role
 from wire.topics import MAX_MESSAGE_BYTES, Names, Topic
 
 log = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_S = 6.0
-"""The broker's floor. A killed worker's partitions move after it: 6.4-6.7 s measured."""
+"""A killed worker's partitions move after it, and so do those of one that stands still for longer.
+Kafka's own floor; what 10 and 30 s would cost: docs/operations.md, Scaling."""
 
-FETCH_BYTES = 8 << 20
-"""A fetch of one partition. Faust's default of 1 MiB halves the rate of 512 KiB frames; a larger
-message comes all the same (KIP-74)."""
+HEARTBEAT_S = 1.5
+"""A worker learns of a rebalance by its next heartbeat: what others leave waits for it."""
+
+FETCH_BYTES = 2 << 20
+"""A fetch of one partition: 24 of them fit into one answer, so that none has to wait for the others
+to be worked off. A larger message comes all the same (KIP-74)."""
 
 BUFFERED_MESSAGES = 32
-"""In Faust's queue: 32 frames of 31 MiB are 1 GiB, the most a worker holds beside its batch."""
+"""In Faust's queue. What all buffers hold together is bounded by bytes: `stream.bounded`."""
 
 PRODUCER_TIMEOUT_S = 300
 """Sends wait this long for a broker that is away; then the worker ends and is started again."""
@@ -51,18 +60,22 @@ WAIT_S = 2.0
 """Between two looks for the broker and its topics before a worker starts."""
 
 
-def make_app(bootstrap: str, group: str, folder: Path) -> faust.App:
+def make_app(
+    cluster: Cluster, group: str, folder: Path, *, session_timeout_s: float = SESSION_TIMEOUT_S
+) -> faust.App:
     """Return an app without agents; its consumer group is `group`.
 
     Parameters
     ----------
     folder : where Faust makes the folders it wants and we do not use.
+    session_timeout_s : after so long without a heartbeat others get its partitions.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return faust.App(
+    app = faust.App(
         group,
         datadir=str(folder),
-        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        broker=[f"kafka://{address}" for address in cluster.servers],
+        broker_credentials=_credentials(cluster),
         store="memory://",
         key_serializer="raw",
         value_serializer="raw",
@@ -71,8 +84,8 @@ def make_app(bootstrap: str, group: str, folder: Path) -> faust.App:
         topic_allow_declare=False,
         processing_guarantee="at_least_once",
         agent_supervisor=CrashingSupervisor,
-        broker_session_timeout=SESSION_TIMEOUT_S,
-        broker_heartbeat_interval=SESSION_TIMEOUT_S / 4,
+        broker_session_timeout=session_timeout_s,
+        broker_heartbeat_interval=HEARTBEAT_S,
         broker_request_timeout=30.0,
         broker_rebalance_timeout=20.0,
         broker_commit_interval=1.0,
@@ -83,6 +96,20 @@ def make_app(bootstrap: str, group: str, folder: Path) -> faust.App:
         producer_compression_type="lz4",
         stream_buffer_maxsize=BUFFERED_MESSAGES,
     )
+    bounded(app.transport)
+    return app
+
+
+def _credentials(cluster: Cluster) -> Credentials | None:
+    """Return as whom the app comes; None where everybody is let in."""
+    if cluster.login:
+        return faust.SASLCredentials(
+            username=cluster.login.user,
+            password=cluster.login.password,
+            ssl_context=cluster.context(),
+            mechanism=cluster.login.mechanism,
+        )
+    return faust.SSLCredentials(cluster.context()) if cluster.tls else None
 
 
 def raw_topic(app: faust.App, names: Names, *topics: Topic) -> TopicT:
@@ -119,24 +146,23 @@ def keep_pulse(app: faust.App, pulse: Pulse, topic: str) -> None:
         pulse.beat(time.monotonic(), (tp.partition for tp in held if tp.topic == topic))
 
 
-def wait_for_topics(bootstrap: str, names: Names) -> None:
-    """Wait until the broker answers and every topic is there, saying what is missing.
+def wait_for_topics(cluster: Cluster, names: Names, role: Role) -> None:
+    """Wait until the broker lets us do our work, saying what is missing: a topic, or a right.
 
-    A Faust worker that starts without its topics keeps an empty assignment and looks healthy.
+    A Faust worker that starts without its topics keeps an empty assignment and looks healthy; one
+    that lacks a right asks again and again, and says nothing.
     """
     said = ""
     while True:
         try:
-            states = topic_admin.describe(bootstrap, names)
-            missing = [state.name for state in states if not state.partitions]
-            said_now = f"topics missing: {', '.join(missing)}" if missing else ""
-        except topic_admin.BrokerUnavailable as error:
-            said_now = str(error)
-        if not said_now:
+            trouble = topic_admin.lacking(cluster, names, role)
+        except BrokerUnavailable as error:
+            trouble = error
+        if trouble is None:
             return
-        if said_now != said:
-            log.warning("waiting", reason=said_now, remedy="run `lesionstream topics create`")
-            said = said_now
+        if said != str(trouble):
+            said = str(trouble)
+            log.warning("waiting", reason=said, remedy=remedy_of(trouble))
         time.sleep(WAIT_S)
 
 
@@ -175,6 +201,17 @@ def acknowledge(events: Iterable[EventT[bytes]]) -> None:
     """Acknowledge in offset order. Only ever called once all that they caused is confirmed."""
     for event in events:
         event.ack()
+
+
+def leave(app: faust.App, events: Iterable[EventT[bytes]]) -> None:
+    """Leave to the next owner of the partitions what is not acknowledged, where the app ends.
+
+    Faust waits for everything that was taken up; only what was begun is worth the wait.
+    """
+    if app.should_stop:
+        for event in events:
+            if not event.message.acked:
+                app.consumer.unacked.discard(event.message)
 
 
 def run(app: faust.App, *, log_level: int) -> None:

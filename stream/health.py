@@ -5,8 +5,9 @@ loop leaves marks, and `judge` compares them with the clock and with what the br
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from wire.groups import GroupState
@@ -29,7 +30,13 @@ STUCK_S = 180.0
 
 
 CHECK_S = 10.0
-"""An engine that has not answered a known frame for so long does not answer others either."""
+"""An engine that has not answered for so long is not ready for more: a frame takes it 0.1 s."""
+
+STILL_S = 30.0
+"""With messages waiting on a partition and none of it acknowledged for so long it stands still."""
+
+ENGINE_S = 30.0
+"""An engine that has not answered for so long never will. Decoding has limits of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Beat:
     answered : messages acknowledged so far.
     answered_s : when the last one was.
     check : the last known-answer check of the engine in use; None where there is no engine.
-    asked_since_s : when the engine was asked what is known; None while it is not being asked.
+    asked_since_s : when the engine was asked about a frame; None while it is not being asked.
     """
 
     at_s: float | None = None
@@ -89,7 +96,7 @@ class Pulse:
             )
 
     def asked(self, now_s: float | None) -> None:
-        """Say that the engine is being asked what is known; None: it has answered."""
+        """Say that the engine is being asked; None: it has answered."""
         with self._lock:
             self._beat = replace(self._beat, asked_since_s=now_s)
 
@@ -104,8 +111,29 @@ class Pulse:
             return self._beat
 
 
+Still = Mapping[int, tuple[int, float]]
+"""Partition -> (offset up to which all is acknowledged, since when it is that)."""
+
+
+def standing(before: Still, beat: Beat, group: GroupState, now_s: float) -> Still:
+    """Return those of a worker's partitions on which messages wait, with how long they stand."""
+    found = {}
+    for partition in beat.partitions:
+        if group.lag.get(partition, 0):
+            done = group.done.get(partition, 0)
+            was = before.get(partition)
+            found[partition] = was if was is not None and was[0] == done else (done, now_s)
+    return found
+
+
 def judge(
-    beat: Beat, group: GroupState | None, *, now_s: float, stuck_for_s: float, trouble: str = ""
+    beat: Beat,
+    group: GroupState | None,
+    *,
+    now_s: float,
+    stuck_for_s: float,
+    still: Still = MappingProxyType({}),
+    trouble: str = "",
 ) -> Health:
     """Say whether a worker lives, and whether it works.
 
@@ -113,6 +141,7 @@ def judge(
     ----------
     group : as the broker describes it; None while it does not answer.
     stuck_for_s : for how long messages have waited on its partitions while it took up none.
+    still : its partitions on which messages wait; see `standing`.
     trouble : what the broker or the way to it has.
     """
     dead, not_ready = [], []
@@ -123,8 +152,8 @@ def judge(
     check = _check(beat, now_s)
     if check is not None and check.ok is not True:
         not_ready.append(f"the known-answer check of engine {check.name}: {check.detail}")
-    if beat.asked_since_s is not None and now_s - beat.asked_since_s > IN_HAND_S:
-        dead.append("the engine does not answer")
+    if beat.asked_since_s is not None and now_s - beat.asked_since_s > ENGINE_S:
+        dead.append(f"the engine has not answered for {now_s - beat.asked_since_s:.0f} s")
     if group is None:
         not_ready.append(trouble or "the broker was not asked yet")
         return Health(tuple(dead), tuple(not_ready), _facts(beat, group, now_s))
@@ -133,6 +162,10 @@ def judge(
         dead.append(f"one message is in hand for {in_hand_s:.0f} s")
     if stuck_for_s > STUCK_S:
         dead.append(f"messages wait, and none was taken up for {stuck_for_s:.0f} s")
+    stands = {p: now_s - since for p, (_, since) in still.items() if now_s - since > STILL_S}
+    if stands:
+        longest_s = max(stands.values())
+        not_ready.append(f"{len(stands)} of its partitions stand still for {longest_s:.0f} s")
     if beat.loading:
         not_ready.append("reading the states of its patients")
     spare = group.members > len(group.lag)

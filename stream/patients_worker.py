@@ -38,6 +38,8 @@ from stream.policies import Policy
 from stream.rebuild import rebuild
 from stream.snapshots import read_snapshots
 from wire import topic_admin
+from wire.cache_server import CacheServer
+from wire.cluster import Cluster
 from wire.dead_letters import NOT_A_RECORD, DeadLetter
 from wire.envelope import Envelope
 from wire.ids import recommendation_id
@@ -66,14 +68,15 @@ SYNC_S = 5.0
 
 
 def patients_app(
-    bootstrap: str,
+    cluster: Cluster,
     *,
     names: Names,
-    redis_url: str,
+    cache: CacheServer,
     folder: Path,
     pulse: Pulse,
     policy: Policy,
     retention: timedelta | None = None,
+    session_timeout_s: float = SESSION_TIMEOUT_S,
 ) -> faust.App:
     """Return the Faust app that keeps patients; the topics must exist.
 
@@ -82,9 +85,10 @@ def patients_app(
     pulse : gets the marks by which others see that the worker works.
     policy : decides what is said.
     retention : patients of whom nothing came for so long are forgotten; None: never.
+    session_timeout_s : see `make_app`.
     """
-    app = make_app(bootstrap, names.group("patients"), folder)
-    ids = topic_admin.topic_ids(bootstrap, names)
+    app = make_app(cluster, names.group("patients"), folder, session_timeout_s=session_timeout_s)
+    ids = topic_admin.topic_ids(cluster, names)
     worker = PatientsWorker(
         app,
         names=names,
@@ -92,11 +96,11 @@ def patients_app(
         policy=policy,
         retention=retention,
         ledger=Ledger(
-            partial(read_snapshots, bootstrap, names),
-            rebuild=partial(rebuild, bootstrap, names, policy),
+            partial(read_snapshots, cluster, names),
+            rebuild=partial(rebuild, cluster, names, policy),
             log_id=f"{ids[RESULTS.name]}/{ids[ACTIONS.name]}",
         ),
-        cache=Cache(redis_url, prefix=names.prefix),
+        cache=Cache(cache, prefix=names.prefix),
     )
     keep_pulse(app, pulse, names.of(RESULTS))
 
@@ -181,7 +185,8 @@ class PatientsWorker:
         results = self._names.of(RESULTS)
         away_s = time.monotonic() - self._synced_s
         async with self._one_at_a_time:
-            if away_s > SYNC_S + SESSION_TIMEOUT_S:  # stopped: another may own what we hold
+            if away_s > SYNC_S + self._app.conf.broker_session_timeout:
+                # It was stopped: another may own what we hold.
                 log.warning("away", seconds=round(away_s), remedy="all patients are read again")
                 self._drop()
             partitions = {tp.partition for tp in assignment if tp.topic == results}

@@ -17,18 +17,19 @@ from kafka.errors import KafkaError
 
 from stream.inbox import Unfoldable, fold, foldable
 from stream.policies import Policy
+from wire.cluster import Cluster
+from wire.contact import unreachable
 from wire.envelope import Envelope
 from wire.patient import Patient
 from wire.reading import read
 from wire.records import Action
-from wire.topic_admin import BrokerUnavailable
 from wire.topics import ACTIONS, FIRST_CONTACT_MS, RESULTS, Names, Topic
 
 log = structlog.get_logger(__name__)
 
 
 def rebuild(
-    bootstrap: str,
+    cluster: Cluster,
     names: Names,
     policy: Policy,
     known: Mapping[int, Mapping[str, Patient]],
@@ -44,8 +45,8 @@ def rebuild(
     patients = {partition: dict(those) for partition, those in known.items()}
     folded = 0
     for topic in (RESULTS, ACTIONS):
-        until = _committed(bootstrap, names, topic, patients)
-        records = read(bootstrap, names.of(topic), partitions=until, until=until)
+        until = _committed(cluster, names, topic, patients)
+        records = read(cluster, names.of(topic), partitions=until, until=until)
         for message in records if until else ():
             kind = Action.kind if topic is ACTIONS else Envelope.of(message.headers).kind
             folded += _fold(patients[message.partition], kind, message, policy, log_id)
@@ -74,19 +75,17 @@ def _fold(
 
 
 def _committed(
-    bootstrap: str, names: Names, topic: Topic, partitions: Iterable[int]
+    cluster: Cluster, names: Names, topic: Topic, partitions: Iterable[int]
 ) -> dict[int, int]:
     """Return the offsets up to which the group has acknowledged, where it has."""
     group = names.group("patients")
     places = [TopicPartition(names.of(topic), partition) for partition in partitions]
     try:
-        admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","), bootstrap_timeout_ms=FIRST_CONTACT_MS
-        )
+        admin = KafkaAdminClient(**cluster.client(), bootstrap_timeout_ms=FIRST_CONTACT_MS)
         try:
             found = admin.list_group_offsets({group: places})[group]
         finally:
             admin.close()
     except (KafkaError, OSError) as error:
-        raise BrokerUnavailable(f"committed offsets not read ({error})") from error
+        raise unreachable(cluster, error, "to read committed offsets") from error
     return {place.partition: entry.offset for place, entry in found.items() if entry.offset > 0}

@@ -15,8 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Candidate, CtSlice, Engine, NotScorable, Score
+from engines import Candidate, CtSlice, Engine, Score
 from stream import quality
+from stream.asking import EngineGaveUp, ask
+from stream.retrying import Retry
+from stream.strikes import MOST, Strikes
 from wire import burned_in, ids
 from wire.dead_letters import DeadLetter
 from wire.decode_pool import DecoderUnavailable
@@ -35,8 +38,8 @@ from wire.records import (
 )
 
 MAX_LESIONS = 32
-ENGINE_ATTEMPTS = 2
-"""A runtime that fails once (memory, a driver hiccup) is asked once more."""
+ONCE = Retry(chance=lambda: 0.0, sleep=lambda pause_s: None, pauses_s=())
+"""No retry: what fails is asked once."""
 
 Decoder = Callable[[bytes | None, int | None], Frame]
 
@@ -69,12 +72,24 @@ class Scorer:
     ----------
     decode : `wire.frame.decode_frame`, or the same in a process that may die.
     now_ms : a clock that only moves forward, ms; its zero does not matter.
+    retry : how an engine that failed is asked again; None: it is not.
+    strikes : over which frames workers died; None: that is not kept.
     """
 
-    def __init__(self, engine: Engine, *, decode: Decoder, now_ms: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        decode: Decoder,
+        now_ms: Callable[[], float],
+        retry: Retry | None = None,
+        strikes: Strikes | None = None,
+    ) -> None:
+        self._strikes = strikes
         self._engine = engine
         self._decode = decode
         self._now_ms = now_ms
+        self._retry = retry or ONCE
         card = engine.card
         self._used = EngineUsed(
             name=card.name,
@@ -126,9 +141,9 @@ class Scorer:
                 queued=queued, decode=decoded - started, total=self._now_ms() - started
             )
             chosen = error.reason is not Reason.MODALITY_NOT_SUPPORTED
-            return unscored(
-                message, error, frame.frame_id, self._used if chosen else NO_ENGINE_USED, times
-            )
+            used = self._used if chosen else NO_ENGINE_USED
+            attempts = error.attempts if isinstance(error, EngineGaveUp) else 1
+            return unscored(message, error, frame.frame_id, used, times, attempts)
         times = StageTimes(
             queued=queued,
             decode=decoded - started,
@@ -161,20 +176,33 @@ class Scorer:
             ct = CtSlice(frame.hu(), about.pixel_spacing_mm)
         except FrameError as error:
             raise FrameError(error.reason, error.detail, about) from error
-        for attempt in range(1, ENGINE_ATTEMPTS + 1):
-            try:
-                return self._engine.score(ct)
-            except NotScorable as error:
-                raise FrameError(Reason(error.reason), error.detail, about) from error
-            except Exception as error:  # the engine boundary: researchers bring their own models
-                if attempt == ENGINE_ATTEMPTS:
-                    words = f"engine {self._used.name} failed ({type(error).__name__})"
-                    raise FrameError(Reason.ENGINE_FAILED, words, about) from error
-        raise AssertionError("the loop above returns or raises")
+        if self._strikes is None:
+            return ask(self._engine, ct, about, self._retry)
+        return self._noted(ct, about, f"{frame.frame_id} {self._used.name} {self._used.version}")
+
+    def _noted(self, ct: CtSlice, about: Attributes, name: str) -> Score:
+        """Ask the engine, unless workers died over it too often already."""
+        assert self._strikes is not None  # noqa: S101 -- the caller's
+        died = self._strikes.begin(name)
+        try:
+            if died >= MOST:
+                words = (
+                    f"engine {self._used.name} {self._used.version}: {died} workers ended over it"
+                )
+                raise EngineGaveUp(words, about, died)
+            return ask(self._engine, ct, about, self._retry)
+        finally:
+            self._strikes.end()
+            self._strikes.forget(name)
 
 
 def unscored(
-    message: Message, error: FrameError, frame_id: UUID, used: EngineUsed, times: StageTimes
+    message: Message,
+    error: FrameError,
+    frame_id: UUID,
+    used: EngineUsed,
+    times: StageTimes,
+    attempts: int = 1,
 ) -> Outcome:
     """Return the finding and the dead letter of a frame that has no score."""
     finding = _finding(message, error.about, frame_id, used, times, error=error)
@@ -184,7 +212,8 @@ def unscored(
         value=message.value if deidentified and error.reason is not Reason.TOO_LARGE else None,
         reason=error.reason.value,
         detail=error.detail,
-        attempts=ENGINE_ATTEMPTS if error.reason is Reason.ENGINE_FAILED else 1,
+        attempts=attempts,
+        engine=None if used is NO_ENGINE_USED else f"{used.name} {used.version}",
         time=message.envelope.time,
         where=message.where if isinstance(message.where, FrameAddress) else None,
         frame_number=message.envelope.frame_number,

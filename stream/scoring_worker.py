@@ -1,42 +1,48 @@
-"""The scoring worker: `frames` in, findings to `results`, dead letters to `frames.dead-letter`.
+"""The scoring worker: frames in, findings to `results`, dead letters to `frames.dead-letter`.
 
 The shell around `stream.scoring`. A frame is acknowledged once its finding is confirmed by the
 broker; until then another worker may score it again, and gives it the same ids.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import faust
 import structlog
 from faust.types import EventT, StreamT
 
-from engines import CtSlice, Engine, EngineError
-from engines.card import KnownAnswers
-from engines.known_answer import known_frames, wrong
+from engines import Engine, EngineError
 from stream import metrics
 from stream.faust_app import (
+    SESSION_TIMEOUT_S,
     Outgoing,
     acknowledge,
     batches,
     headers_of,
     keep_pulse,
+    leave,
     make_app,
     raw_topic,
     start_send,
 )
 from stream.health import Pulse
+from stream.retrying import GaveUp, Retry
 from stream.scoring import Decoder, Message, Outcome, Scorer, key_of
 from stream.shadow import compare
-from wire.decode_pool import DecodePool
+from stream.strikes import Strikes
+from stream.watched import WatchedEngine
+from wire.cluster import Cluster
+from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.envelope import Envelope
 from wire.frame import Frame, decode_message
-from wire.records import EngineCheck, Finding, FrameAddress
-from wire.topics import DEAD_LETTERS, FRAMES, RESULTS, Names
+from wire.records import Finding, FrameAddress
+from wire.topics import DEAD_LETTERS, INPUT, RESULTS, Names
 
 log = structlog.get_logger(__name__)
 
@@ -54,58 +60,72 @@ CHECK_EVERY_S = 30.0
 
 
 def scoring_app(
-    bootstrap: str,
+    cluster: Cluster,
     *,
     names: Names,
+    worker: str = "scoring",
     engine: Engine,
     folder: Path,
     pulse: Pulse,
+    strikes: Strikes,
     shadow: Engine | None = None,
     promoted: Callable[[], Engine | None] = lambda: None,
+    session_timeout_s: float = SESSION_TIMEOUT_S,
 ) -> faust.App:
     """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it.
 
     Parameters
     ----------
+    worker : ``scoring``, or ``scoring-stat`` for urgent series alone.
     pulse : gets the marks by which others see that the worker works.
+    strikes : over which frames workers died.
     shadow : scores every frame, too; compared, never believed.
     promoted : asked every two seconds: the engine to go on with, loaded, or None for no change.
+    session_timeout_s : see `make_app`.
     """
-    app = make_app(bootstrap, names.group("scoring"), folder)
-    frames = raw_topic(app, names, FRAMES)
+    app = make_app(cluster, names.group(worker), folder, session_timeout_s=session_timeout_s)
+    frames = raw_topic(app, names, INPUT[worker])
     pool = DecodePool(decode_message)
     pool.warm_up()
-    worker = ScoringWorker(
+    scorer = ScoringWorker(
         engine,
         pulse=pulse,
+        strikes=strikes,
         shadow=shadow,
-        decode=_in_child(pool),
+        decode=in_child(pool, _patient()),
         results=raw_topic(app, names, RESULTS),
         dead_letters=raw_topic(app, names, DEAD_LETTERS),
+        ending=lambda: app.should_stop,
     )
 
-    keep_pulse(app, pulse, names.of(FRAMES))
+    keep_pulse(app, pulse, names.of(INPUT[worker]))
 
     @app.agent(frames, name="scoring", concurrency=1)
     async def scoring(stream: StreamT[bytes]) -> None:
         async for events in batches(stream, BATCH, WITHIN_S):
-            await worker.answer(events)
+            await scorer.answer(events)
+            leave(app, events)
 
     @app.timer(interval=FOLLOW_S)  # type: ignore[untyped-decorator]
     async def follow() -> None:
-        await worker.follow(promoted)
+        await scorer.follow(promoted)
 
     @app.task  # type: ignore[untyped-decorator]
     async def check() -> None:
         while not app.should_stop:
-            await worker.check()
+            await scorer.check()
             await app.sleep(CHECK_EVERY_S)
 
     return app
 
 
 class ScoringWorker:
-    """Answer batches of events. Inference runs in one thread of its own, off the event loop."""
+    """Answer batches of events. Inference runs in one thread of its own, off the event loop.
+
+    Parameters
+    ----------
+    ending : asked before each frame: whether it shall be left to others.
+    """
 
     def __init__(
         self,
@@ -115,24 +135,33 @@ class ScoringWorker:
         decode: Decoder,
         results: faust.TopicT,
         dead_letters: faust.TopicT,
+        strikes: Strikes | None = None,
         shadow: Engine | None = None,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self._pulse = pulse
+        self._strikes = strikes
+        self._ending = ending
         self._decode = decode
-        self._shadow = shadow
-        self._shadow_scorer = None if shadow is None else self._scorer_of(shadow)
-        self._first: KnownAnswers | None = None
+        self._shadow = None if shadow is None else WatchedEngine(shadow, pulse)
+        # A shadow that fails delays nobody: it is asked once.
+        self._shadow_scorer = None if self._shadow is None else self._scorer_of(self._shadow, None)
         self._use(engine)
         self._results = results
         self._dead_letters = dead_letters
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     async def answer(self, events: list[EventT[bytes]]) -> None:
-        """Score each frame and send its finding at once; acknowledge when all are confirmed."""
+        """Score each frame and send its finding at once; acknowledge when all are confirmed.
+
+        Once it is `ending`, no other frame is begun, and those not begun are not acknowledged.
+        """
         loop = asyncio.get_running_loop()
         confirmations: list[Awaitable[object]] = []
         answered: list[Finding] = []
         for event in events:
+            if self._ending():
+                break
             self._pulse.taken(time.monotonic())
             message = message_of(event)
             screen = self._engine.card.operating_points.screen
@@ -150,41 +179,17 @@ class ScoringWorker:
                 confirmations.append(await start_send(outgoing))
         for confirmation in confirmations:
             await confirmation
-        acknowledge(events)
-        self._pulse.acknowledged(time.monotonic(), len(events))
+        acknowledge(events[: len(answered)])
+        self._pulse.acknowledged(time.monotonic(), len(answered))
         _count(answered, datetime.now(UTC))
 
     async def check(self) -> None:
-        """Ask the engine what is known, in between two frames; the answer goes to the pulse.
-
-        A frame waits for one answer at the most. Nothing is published: it is no finding.
-        """
-        loop = asyncio.get_running_loop()
+        """Ask the engine what is known; the answer goes to the pulse."""
         engine = self._engine
-        answers: list[float] = []
-        trouble = ""
-        for frame in known_frames():
-            try:
-                answers.append(await loop.run_in_executor(self._thread, self._ask, engine, frame))
-            except Exception as error:  # the engine boundary: researchers bring their own models
-                trouble = trouble or f"it raised {type(error).__name__}"
-        if engine is not self._engine:
-            return  # another one was promoted meanwhile: this one may be closed
-        if not trouble:
-            now: KnownAnswers = (answers[0], answers[1])
-            self._first = self._first or now
-            trouble = wrong(engine.card, engine.precision, self._first, now)
-        if trouble:
-            log.error("known-answer check", engine=engine.card.name, failed=trouble)
-        self._pulse.checked(_checked(engine, not trouble, trouble or "as known"))
-
-    def _ask(self, engine: Engine, frame: CtSlice) -> float:
-        """Score a known frame, on the engine's thread: from here on it is the engine's time."""
-        self._pulse.asked(time.monotonic())
-        try:
-            return engine.score(frame).lesion_probability
-        finally:
-            self._pulse.asked(None)
+        run = partial(asyncio.get_running_loop().run_in_executor, self._thread)
+        found = await engine.check(run)
+        if engine is self._engine:  # else another one was promoted, and this one may be closed
+            self._pulse.checked(found)
 
     async def follow(self, promoted: Callable[[], Engine | None]) -> None:
         """Go on with another engine where `promoted` has one; no frame is left out or scored twice.
@@ -205,18 +210,23 @@ class ScoringWorker:
             await self.check()
 
     def _use(self, engine: Engine) -> None:
-        self._engine = engine
-        self._first = None
-        self._pulse.checked(_checked(engine, None, "not asked yet"))
-        self._scorer = self._scorer_of(engine)
+        self._engine = WatchedEngine(engine, self._pulse)
+        self._pulse.checked(self._engine.unasked())
+        self._scorer = self._scorer_of(self._engine, _patient())
         card = engine.card
         metrics.ENGINE.clear()
         metrics.ENGINE.labels(
             card.name, card.version, card.sha256, engine.backend, engine.precision
         ).set(1)
 
-    def _scorer_of(self, engine: Engine) -> Scorer:
-        return Scorer(engine, decode=self._decode, now_ms=lambda: time.monotonic() * 1000)
+    def _scorer_of(self, engine: Engine, retry: Retry | None) -> Scorer:
+        return Scorer(
+            engine,
+            decode=self._decode,
+            now_ms=lambda: time.monotonic() * 1000,
+            retry=retry,
+            strikes=self._strikes,
+        )
 
     def _compared(self, active: Finding, shadow: Finding, screen: float) -> Outgoing:
         """Return the comparison of a frame's two findings; both scored the same message."""
@@ -271,12 +281,6 @@ def _count(findings: list[Finding], now: datetime) -> None:
             metrics.INFERENCE.observe(finding.times_ms.inference / 1000)
 
 
-def _checked(engine: Engine, ok: bool | None, detail: str) -> EngineCheck:
-    checked = None if ok is None else datetime.now(UTC)
-    card = engine.card
-    return EngineCheck(name=card.name, version=card.version, ok=ok, detail=detail, checked=checked)
-
-
 def message_of(event: EventT[bytes]) -> Message:
     """Return the scorer's message of a Faust event."""
     message = event.message
@@ -287,11 +291,25 @@ def message_of(event: EventT[bytes]) -> Message:
     )
 
 
-def _in_child(pool: DecodePool) -> Decoder:
-    """Return `decode_frame` that runs in a process which may die."""
+def _patient() -> Retry:
+    return Retry(chance=random.random, sleep=time.sleep)
+
+
+def in_child(pool: DecodePool, retry: Retry) -> Decoder:
+    """Return `decode_frame` that runs in a process which may die.
+
+    That no process can be had (memory, processes) may pass. Where it does not, this one ends, and
+    whatever supervises it starts it again: no frame is to blame.
+    """
 
     def decode(payload: bytes | None, frame_number: int | None) -> Frame:
-        frame: Frame = pool.one(payload, frame_number)
+        try:
+            frame: Frame = retry.ask(
+                lambda: pool.one(payload, frame_number),
+                lambda error: isinstance(error, DecoderUnavailable),
+            )
+        except GaveUp as gave_up:
+            raise DecoderUnavailable(str(gave_up.__cause__)) from gave_up
         return frame
 
     return decode

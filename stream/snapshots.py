@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 from pydantic import ValidationError
 
+from wire.cluster import Cluster
 from wire.patient import Patient
 from wire.reading import read
 from wire.topics import PATIENTS, Names
@@ -62,9 +63,9 @@ def newer(one: Patient, other: Patient) -> bool:
     return one.edition.replaces(other.edition)
 
 
-def read_snapshots(bootstrap: str, names: Names, partitions: Iterable[int]) -> Snapshots:
+def read_snapshots(cluster: Cluster, names: Names, partitions: Iterable[int]) -> Snapshots:
     """Read some partitions of `patients` from beginning to end. Blocking."""
     found = Snapshots()
-    for record in read(bootstrap, names.of(PATIENTS), partitions=partitions):
+    for record in read(cluster, names.of(PATIENTS), partitions=partitions):
         found.add(record.partition, record.key, record.value)
     return found

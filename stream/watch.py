@@ -8,10 +8,10 @@ from collections.abc import Callable
 import structlog
 
 from stream import metrics
-from stream.health import Beat, Pulse, judge, own_lag
+from stream.health import Beat, Pulse, Still, judge, own_lag, standing
+from wire.cluster import BrokerUnavailable, Cluster
 from wire.groups import GroupState, GroupWatch
 from wire.health import Health
-from wire.topic_admin import BrokerUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -40,19 +40,20 @@ class WorkerWatch:
         self,
         pulse: Pulse,
         *,
-        bootstrap: str,
+        cluster: Cluster,
         group: str,
         topic: str,
         end: Callable[[int], object] = os._exit,
     ) -> None:
         self._pulse = pulse
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._group = group
         self._topic = topic
         self._end = end
         self._seen: tuple[float, GroupState] | None = None
         self._trouble = ""
         self._last = Beat()
+        self._still: Still = {}
         self._moved_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -70,18 +71,19 @@ class WorkerWatch:
             seen[1] if seen is not None and fresh else None,
             now_s=now,
             stuck_for_s=now - self._moved_s,
+            still=self._still,
             trouble=self._trouble,
         )
 
     def _run(self) -> None:
         while True:
             try:
-                with GroupWatch(self._bootstrap, self._group, self._topic) as watch:
+                with GroupWatch(self._cluster, self._group, self._topic) as watch:
                     while True:
                         self._saw(watch.look())
                         self._rest()
             except BrokerUnavailable as error:
-                self._seen, self._trouble = None, str(error)
+                self._seen, self._trouble, self._still = None, str(error), {}
                 self._moved_s = time.monotonic()
                 log.warning("not ready", why=self._trouble)
                 self._rest()
@@ -101,5 +103,6 @@ class WorkerWatch:
         if moved or own_lag(beat, state) == 0:
             self._moved_s = time.monotonic()
         self._last = beat
+        self._still = standing(self._still, beat, state, time.monotonic())
         self._seen, self._trouble = (time.monotonic(), state), ""
         metrics.LAG.labels(self._group).set(state.behind)

@@ -10,7 +10,11 @@ from support.stack import Stack
 
 import local
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.topics import Names
+
+pytest.register_assert_rewrite("support.chaos", "support.cell", "support.cells")  # they assert
+
 
 # A busy machine is no fault of what is tested; each test has its own timeout.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -81,7 +85,7 @@ def home(tmp_path_factory, request):
 def stack(servers, tmp_path):
     """Yield a stack with topics of its own."""
     names = Names(f"t{secrets.token_hex(4)}-")
-    topic_admin.create(servers.kafka, names)
+    topic_admin.create(Cluster.plain(servers.kafka), names)
     stack = Stack(servers.kafka, servers.redis, names, tmp_path)
     yield stack
     stack.close()

@@ -30,6 +30,7 @@ class DeadLetter:
     where : the message it came from; None where it never reached Kafka.
     quarantine : sha256 under which a producer keeps it, None where it does not.
     frame_number : from 1, as in the message it came from.
+    engine : that was asked, ``name version``; None where none was.
     key : Kafka key of the letter, that of the finding.
     """
 
@@ -42,6 +43,7 @@ class DeadLetter:
     where: FrameAddress | None = None
     quarantine: str | None = None
     frame_number: int | None = None
+    engine: str | None = None
     key: bytes | None = None
 
     def headers(self, source: str) -> Headers:
@@ -62,6 +64,7 @@ class DeadLetter:
             "detail": self.detail,
             "attempts": str(self.attempts),
             "quarantine": self.quarantine,
+            "engine": self.engine,
         }
         return envelope.headers() + [(k, v.encode()) for k, v in facts.items() if v is not None]
 
@@ -93,6 +96,7 @@ class DeadLetter:
             where=where,
             quarantine=facts.get("quarantine") or None,
             frame_number=envelope.frame_number,
+            engine=facts.get("engine") or None,
             key=key,
         )
 

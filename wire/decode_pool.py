@@ -13,10 +13,11 @@ import logging
 import mmap
 import multiprocessing
 import os
-import pickle
 import queue
 import resource
 import signal
+import struct
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from multiprocessing.reduction import recv_handle, send_handle
 from typing import Any, Self
 
 from wire.errors import FrameError, Reason
+from wire.parcel import Garbled, Kinds, kinds_of, pack, unpack
 
 MEMORY_BYTES = 1 << 30
 """Address space of a child: its own 0.4 GiB and room for a 31 MiB frame several times over."""
@@ -37,12 +39,23 @@ DEADLINE_S = 30.0
 child (1 s) counts too."""
 
 START_S = 60.0
-READY = "ready"
+READY = b"ready"
 
 SHARED_BYTES = 4 << 20
 """Memory that a child shares with us: some CT slices, not a mammogram, as it is not given back."""
 
-_IN_MEMORY = "in memory"
+MAX_BYTES = 256 << 20
+"""Of one part of a message: a child that claims more is not believed."""
+
+MAX_PARTS = 64
+
+KINDS = ("item", "end", "error")
+
+_TOO_LARGE = FrameError(Reason.TOO_LARGE, "needs more memory than allowed")
+_TOO_DEEP = FrameError(Reason.UNDECODABLE, "sequences nested too deeply")
+
+_IN_PIPE, _IN_MEMORY = b"p", b"m"
+_COUNT, _SIZE = struct.Struct("<I"), struct.Struct("<Q")
 PR_SET_PDEATHSIG = 1
 
 ATTEMPTS = 2
@@ -62,19 +75,47 @@ class _Channel:
 
     pipe: Connection
     memory: mmap.mmap
+    kinds: Kinds
 
     def send(self, message: object, *, in_memory: bool = False) -> None:
-        if in_memory:
+        parts = pack(message)
+        sizes = _COUNT.pack(len(parts)) + b"".join(_SIZE.pack(len(part)) for part in parts)
+        if in_memory and len(sizes) + sum(map(len, parts)) <= len(self.memory):
             self.memory.seek(0)
-            with contextlib.suppress(ValueError):  # too large for it
-                pickle.dump(message, self.memory, protocol=5)
-                self.pipe.send(_IN_MEMORY)
-                return
-        self.pipe.send(message)
+            for part in parts:
+                self.memory.write(part)
+            self.pipe.send_bytes(_IN_MEMORY + sizes)
+            return
+        self.pipe.send_bytes(_IN_PIPE + sizes)
+        for part in parts:
+            self.pipe.send_bytes(part)
 
     def receive(self) -> Any:
-        message = self.pipe.recv()
-        return pickle.loads(self.memory) if message == _IN_MEMORY else message  # noqa: S301 - ours
+        """Return what the other end sent.
+
+        Raises
+        ------
+        Garbled        it is no message of ours.
+        OSError, EOFError  the other end is gone, or claims too much.
+        """
+        head = self.pipe.recv_bytes(1 + _COUNT.size + MAX_PARTS * _SIZE.size)
+        sizes = _sizes(head[1:])
+        if head[:1] == _IN_PIPE:
+            return unpack([self.pipe.recv_bytes(size) for size in sizes], self.kinds)
+        if sum(sizes) > len(self.memory):
+            raise Garbled("more than the memory holds")
+        self.memory.seek(0)
+        return unpack([self.memory.read(size) for size in sizes], self.kinds)
+
+
+def _sizes(told: bytes) -> list[int]:
+    """Return how long the parts of a message are."""
+    if len(told) < _COUNT.size or len(told) != _COUNT.size + _COUNT.unpack_from(told)[0] * 8:
+        raise Garbled("no sizes")
+    sizes = [size for (size,) in _SIZE.iter_unpack(told[_COUNT.size :])]
+    if not sizes or sum(sizes) > MAX_BYTES:
+        raise Garbled("too large, or nothing")
+    return sizes
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +147,8 @@ class DecodePool:
 
     Parameters
     ----------
-    task : picklable generator function. Its items and arguments are pickled too.
+    task : generator function of a module. Its annotations say which dataclasses its items and
+        arguments hold; see `wire.parcel` for what else they may.
     memory_bytes : address-space limit of each child.
     deadline_s : for each item, the first one included.
     """
@@ -120,6 +162,7 @@ class DecodePool:
         deadline_s: float = DEADLINE_S,
     ) -> None:
         self._task = task
+        self._kinds = kinds_of(task)
         self._memory_bytes = memory_bytes
         self._deadline_s = deadline_s
         self._idle: queue.Queue[_Child | None] = queue.LifoQueue()
@@ -202,12 +245,15 @@ class DecodePool:
             while True:
                 if not channel.pipe.poll(self._deadline_s):
                     raise _ChildLost(f"took longer than {self._deadline_s:g} s for one frame")
-                kind, value = channel.receive()
+                with _killed_after(self._deadline_s, child.process):  # a first byte is no answer
+                    kind, value = _pair(channel.receive())
                 if kind == "end":
                     return
                 if kind == "error":
-                    raise FrameError(*value)
+                    raise value
                 yield value
+        except Garbled as error:
+            raise _ChildLost("answered nonsense") from error
         except (EOFError, OSError) as error:
             raise _ChildLost("process died") from error
 
@@ -215,6 +261,13 @@ class DecodePool:
         return self._starter.submit(self._start).result()
 
     def _start(self) -> _Child:
+        try:
+            return self._start_one()
+        except OSError as error:  # no memory, processes or files are left: no frame is to blame
+            words = f"a decode process does not start ({type(error).__name__})"
+            raise DecoderUnavailable(words) from error
+
+    def _start_one(self) -> _Child:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
@@ -224,11 +277,11 @@ class DecodePool:
             process.start()
         theirs.close()
         shared = _shared_memory()
-        child = _Child(process, _Channel(ours, mmap.mmap(shared, SHARED_BYTES)))
+        child = _Child(process, _Channel(ours, mmap.mmap(shared, SHARED_BYTES), self._kinds))
         self._children.append(child)
         try:
             send_handle(ours, shared, process.pid)
-            if ours.poll(START_S) and ours.recv() == READY:
+            if ours.poll(START_S) and ours.recv_bytes(len(READY)) == READY:
                 return child
         except (EOFError, OSError):
             pass  # it died: told below
@@ -241,6 +294,27 @@ class DecodePool:
         if child in self._children:
             self._children.remove(child)
             child.end()
+
+
+@contextlib.contextmanager
+def _killed_after(seconds: float, process: SpawnProcess) -> Iterator[None]:
+    """Kill a process that does not come to an end with what it says."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _pair(answer: Any) -> tuple[str, Any]:
+    """Return what kind of answer it is, and its value."""
+    if not (isinstance(answer, tuple) and len(answer) == 2 and answer[0] in KINDS):
+        raise Garbled("no answer")
+    if answer[0] == "error" and not isinstance(answer[1], FrameError):
+        raise Garbled("no error")
+    return answer
 
 
 def _shared_memory() -> int:
@@ -284,21 +358,21 @@ def _serve(task: Callable[..., Iterator[Any]], pipe: Connection, memory_bytes: i
     _silence_codecs()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         shared = recv_handle(pipe)
-        channel = _Channel(pipe, mmap.mmap(shared, SHARED_BYTES))
+        channel = _Channel(pipe, mmap.mmap(shared, SHARED_BYTES), kinds_of(task))
         os.close(shared)
-        pipe.send(READY)
+        pipe.send_bytes(READY)
         while True:
             args = channel.receive()
             try:
                 for number, item in enumerate(task(*args)):
                     channel.send(("item", item), in_memory=number == 0)
-                pipe.send(("end", None))
+                channel.send(("end", None))
             except FrameError as error:
-                pipe.send(("error", error.args))
+                channel.send(("error", error))
             except MemoryError:
-                pipe.send(("error", (Reason.TOO_LARGE, "needs more memory than allowed")))
+                channel.send(("error", _TOO_LARGE))
             except RecursionError:
-                pipe.send(("error", (Reason.UNDECODABLE, "sequences nested too deeply")))
+                channel.send(("error", _TOO_DEEP))
 
 
 def _silence_codecs() -> None:

@@ -44,3 +44,8 @@ class FrameError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"
+
+
+def remedy_of(error: Exception) -> str:
+    """Return what its docstring tells the operator to do."""
+    return " ".join((type(error).__doc__ or "").rpartition("Operator action:")[2].split())

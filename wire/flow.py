@@ -8,9 +8,10 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 from kafka.protocol.consumer import OffsetSpec
 
+from wire.cluster import Cluster
+from wire.contact import unreachable
 from wire.groups import ANSWER_MS
-from wire.topic_admin import BrokerUnavailable
-from wire.topics import DEAD_LETTERS, FIRST_CONTACT_MS, FRAMES, Names, Topic
+from wire.topics import DEAD_LETTERS, FIRST_CONTACT_MS, FRAMES, STAT, Names, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +34,18 @@ class FlowWatch:
     BrokerUnavailable   no broker answers.
     """
 
-    def __init__(self, bootstrap: str, names: Names) -> None:
+    def __init__(self, cluster: Cluster, names: Names) -> None:
+        self._cluster = cluster
         self._names = names
         try:
             self._admin = KafkaAdminClient(
-                bootstrap_servers=bootstrap.split(","),
+                **cluster.client(),
                 client_id="lesionstream-watch",
                 bootstrap_timeout_ms=FIRST_CONTACT_MS,
                 request_timeout_ms=ANSWER_MS,
             )
         except (KafkaError, ValueError, OSError) as error:
-            raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
+            raise unreachable(cluster, error) from error
 
     def look(self, letters_since: datetime) -> FlowState:
         """Return what flows now.
@@ -54,12 +56,16 @@ class FlowWatch:
         """
         since_ms = int(letters_since.timestamp() * 1000)
         try:
-            newest = self._offsets(FRAMES, OffsetSpec.MAX_TIMESTAMP)
+            newest = [
+                found
+                for topic in (FRAMES, STAT)
+                for found in self._offsets(topic, OffsetSpec.MAX_TIMESTAMP).values()
+            ]
             first = self._offsets(DEAD_LETTERS, since_ms)
             ends = self._offsets(DEAD_LETTERS, OffsetSpec.LATEST)
         except (KafkaError, ValueError, OSError) as error:
-            raise BrokerUnavailable(f"the broker cannot be asked what flows ({error})") from error
-        newest_ms = max((found.timestamp for found in newest.values()), default=-1)
+            raise unreachable(self._cluster, error, "to look at what flows") from error
+        newest_ms = max((found.timestamp for found in newest), default=-1)
         letters = sum(
             max(0, ends[place].offset - found.offset)
             for place, found in first.items()

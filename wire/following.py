@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 
-from wire.reading import POLL_MS, assign, open_consumer
-from wire.topic_admin import BrokerUnavailable
+from wire.cluster import BrokerUnavailable, Cluster
+from wire.reading import POLL_MS, assign, open_consumer, position
 
 log = structlog.get_logger(__name__)
 
@@ -61,14 +61,14 @@ class Follower:
 
     def __init__(
         self,
-        bootstrap: str,
+        cluster: Cluster,
         topic: str,
         start: Start,
         take: Callable[[list[Any]], object],
         opened: Callable[[Ends, Ends, Ends], object] = lambda first, begin, ends: None,
     ) -> None:
         self.topic = topic
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._start = start
         self._take = take
         self._opened = opened
@@ -86,7 +86,7 @@ class Follower:
         """Follow until told to stop; what goes wrong is said in `trouble` and tried again."""
         while not stop.is_set():
             try:
-                with open_consumer(self._bootstrap, self.topic) as consumer:
+                with open_consumer(self._cluster, self.topic) as consumer:
                     self._begin(consumer)
                     while not stop.is_set():
                         self._poll(consumer)
@@ -116,5 +116,5 @@ class Follower:
         if not self.caught_up and self._until is not None:
             # By the consumer's own position: marks of transactions are messages nobody sees.
             self.caught_up = all(
-                consumer.position(place) >= end for place, end in self._until.items()
+                position(consumer, place) >= end for place, end in self._until.items()
             )

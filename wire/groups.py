@@ -1,15 +1,22 @@
 """Consumer groups: who works, and how far behind; asked of the broker, not of the workers."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from wire.topic_admin import BrokerUnavailable
+from wire.cluster import Cluster
+from wire.contact import unreachable
 from wire.topics import FIRST_CONTACT_MS
 
 ANSWER_MS = 5_000
+
+YOUNGEST_S, OLDEST_S = 0.5, 24 * 3600.0
+STEPS = 7
+"""Between these ages, halved so often by their logarithms, what waits is known to a tenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +27,15 @@ class GroupState:
     members : processes in the group.
     stable : whether each has its partitions.
     done : the offset up to which all is acknowledged, by partition.
+    oldest : when the oldest message that waits was handed to Kafka; None where none waits, or
+        where nobody asked.
     """
 
     lag: dict[int, int]
     members: int
     stable: bool
     done: dict[int, int] = field(default_factory=dict)
+    oldest: datetime | None = None
 
     @property
     def behind(self) -> int:
@@ -41,30 +51,51 @@ class GroupWatch:
     BrokerUnavailable   no broker answers.
     """
 
-    def __init__(self, bootstrap: str, group: str, topic: str) -> None:
+    def __init__(self, cluster: Cluster, group: str, topic: str) -> None:
+        self._cluster = cluster
         self._group = group
         self._topic = topic
-        servers = bootstrap.split(",")
         try:
             self._consumer = KafkaConsumer(
-                bootstrap_servers=servers,
+                **cluster.client(),
                 enable_auto_commit=False,
                 client_id="lesionstream-watch",
                 bootstrap_timeout_ms=FIRST_CONTACT_MS,
                 request_timeout_ms=ANSWER_MS,
             )
         except (KafkaError, ValueError, OSError) as error:
-            raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
+            raise unreachable(cluster, error) from error
         try:
             self._admin = KafkaAdminClient(
-                bootstrap_servers=servers,
+                **cluster.client(),
                 client_id="lesionstream-watch",
                 bootstrap_timeout_ms=FIRST_CONTACT_MS,
                 request_timeout_ms=ANSWER_MS,
             )
         except (KafkaError, ValueError, OSError) as error:
             self._consumer.close()
-            raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
+            raise unreachable(cluster, error) from error
+
+    def look_for_age(self) -> GroupState:
+        """Return the state now, and how old what waits is; errors as `look`.
+
+        No message is read: the broker is asked which offset a moment has.
+        """
+        state, now = self.look(), datetime.now(UTC)
+        places = {TopicPartition(self._topic, p): state.done[p] for p, n in state.lag.items() if n}
+
+        def first_since(moments: Mapping[TopicPartition, datetime]) -> dict[TopicPartition, _Found]:
+            asked = {place: int(when.timestamp() * 1000) for place, when in moments.items()}
+            found = self._consumer.offsets_for_times(asked)
+            return {
+                place: (at.offset, datetime.fromtimestamp(at.timestamp / 1000, UTC)) if at else None
+                for place, at in found.items()
+            }
+
+        try:
+            return replace(state, oldest=_oldest(places, first_since, now))
+        except (KafkaError, ValueError, OSError) as error:
+            raise unreachable(self._cluster, error, f"to look at {self._topic}") from error
 
     def look(self) -> GroupState:
         """Return the state now.
@@ -81,7 +112,7 @@ class GroupWatch:
             committed = self._admin.list_group_offsets([self._group])[self._group]
             described = self._admin.describe_groups([self._group])[self._group]
         except (KafkaError, ValueError, OSError) as error:
-            raise BrokerUnavailable(f"group {self._group} cannot be asked ({error})") from error
+            raise unreachable(self._cluster, error, f"to look at group {self._group}") from error
         lag, done = {}, {}
         for place in places:
             entry = committed.get(place)
@@ -102,3 +133,45 @@ class GroupWatch:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_Found = tuple[int, datetime] | None
+"""(offset, time) of the first message since a moment; None where none came since."""
+
+
+def _oldest(
+    waiting: Mapping[TopicPartition, int],
+    first_since: Callable[[Mapping[TopicPartition, datetime]], Mapping[TopicPartition, _Found]],
+    now: datetime,
+) -> datetime | None:
+    """Return when the oldest message that waits came, to a tenth of its age.
+
+    None: none waits, or it cannot be known, for a message says that it comes from the future.
+
+    Parameters
+    ----------
+    waiting : partition -> offset of the first message that waits.
+    first_since : asks all partitions at once.
+    """
+    between = dict.fromkeys(waiting, (YOUNGEST_S, OLDEST_S))
+    known: dict[TopicPartition, datetime] = {}
+    unknown = False
+    for _ in range(STEPS if waiting else 0):
+        ages_s = {place: (least * most) ** 0.5 for place, (least, most) in between.items()}
+        found = first_since({place: now - timedelta(seconds=s) for place, s in ages_s.items()})
+        for place, (least, most) in list(between.items()):
+            first = found.get(place)
+            if first is not None and first[1] > now:  # a clock that runs ahead hides all else
+                unknown = True
+                del between[place]
+            elif first is not None and first[0] == waiting[place]:
+                known[place] = first[1]
+                del between[place]
+            elif first is None or first[0] > waiting[place]:  # what waits came before
+                between[place] = (ages_s[place], most)
+            else:
+                between[place] = (least, ages_s[place])
+        if not between:
+            break
+    guessed = (now - timedelta(seconds=least) for least, _ in between.values())
+    return None if unknown else min([*known.values(), *guessed], default=None)

@@ -4,12 +4,14 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Self
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
-from wire.topic_admin import BrokerUnavailable
+from wire.cluster import BrokerUnavailable, Cluster
+from wire.contact import knock, unreachable
 from wire.topics import FIRST_CONTACT_MS, MAX_MESSAGE_BYTES
 
 POLL_MS = 250
@@ -22,12 +24,13 @@ ANSWER_MS = 30_000
 
 
 def read(
-    bootstrap: str,
+    cluster: Cluster,
     topic: str,
     *,
     partitions: Iterable[int] | None = None,
     from_beginning: bool = True,
     begin: int | None = None,
+    since: datetime | None = None,
     follow: bool = False,
     until: Mapping[int, int] | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -39,6 +42,7 @@ def read(
     partitions : all of them where None.
     from_beginning : False starts at what comes after this call.
     begin : offset at which each partition starts, where it still has it.
+    since : leaves out what came before, by the times that its writers gave it.
     follow : True never ends by itself; False ends at what is the end when the call is made.
     until : offset at which a partition ends, if that is before its end.
     stop : asked after each poll.
@@ -47,45 +51,71 @@ def read(
     ------
     BrokerUnavailable   no broker answers, or the topic is missing.
     """
-    with open_consumer(bootstrap, topic) as consumer:
+    with open_consumer(cluster, topic) as consumer:
         places = assign(consumer, topic, partitions)
         ends = consumer.end_offsets(places)
         if until is not None:
             ends = {at: min(end, until.get(at.partition, end)) for at, end in ends.items()}
+        came = _came(consumer, places, since)
         for place in places:
-            if begin is not None:
+            if place in came:
+                consumer.seek(place, ends[place] if came[place] is None else came[place].offset)
+            elif begin is not None:
                 consumer.seek(place, begin)
             elif from_beginning:
                 consumer.seek_to_beginning(place)
             else:
                 consumer.seek(place, ends[place])
         while not stop():
-            if not follow and all(consumer.position(place) >= ends[place] for place in places):
+            if not follow and all(position(consumer, place) >= ends[place] for place in places):
                 return
             for place, records in consumer.poll(timeout_ms=POLL_MS).items():
                 yield from (r for r in records if follow or r.offset < ends[place])
 
 
-def first_offset(bootstrap: str, topic: str, partition: int) -> int:
+def _came(
+    consumer: KafkaConsumer, places: list[TopicPartition], since: datetime | None
+) -> dict[TopicPartition, Any]:
+    """Return the first offset since a moment by partition, None where nothing came; {} for None."""
+    if since is None:
+        return {}
+    found = consumer.offsets_for_times(dict.fromkeys(places, int(since.timestamp() * 1000)))
+    return {place: found.get(place) for place in places}
+
+
+def position(consumer: KafkaConsumer, place: TopicPartition) -> int:
+    """Return the offset that is read next.
+
+    Raises
+    ------
+    KafkaTimeoutError   it is not known, and the broker does not tell.
+    """
+    found = consumer.position(place)
+    if found is None:  # what kafka-python answers when it has waited long enough
+        raise KafkaTimeoutError(f"no position in {place.topic}")
+    return int(found)
+
+
+def first_offset(cluster: Cluster, topic: str, partition: int) -> int:
     """Return the oldest offset that a partition still has.
 
     Raises
     ------
     BrokerUnavailable   no broker answers, or the topic is missing.
     """
-    with open_consumer(bootstrap, topic) as consumer:
+    with open_consumer(cluster, topic) as consumer:
         (place,) = assign(consumer, topic, [partition])
         return int(consumer.beginning_offsets([place])[place])
 
 
-def read_one(bootstrap: str, topic: str, partition: int, offset: int) -> Any | None:
+def read_one(cluster: Cluster, topic: str, partition: int, offset: int) -> Any | None:
     """Return one record; None where there is none (any more) at this offset.
 
     Raises
     ------
     BrokerUnavailable   no broker answers, or the topic is missing.
     """
-    with Reader(bootstrap) as reader:
+    with Reader(cluster) as reader:
         return reader.one(topic, partition, offset)
 
 
@@ -97,10 +127,10 @@ class Reader:
     BrokerUnavailable   no broker answers; close the reader and open another.
     """
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._open = contextlib.ExitStack()
-        self._consumer = self._open.enter_context(open_consumer(bootstrap, "single records"))
+        self._consumer = self._open.enter_context(open_consumer(cluster, "single records"))
 
     def one(
         self, topic: str, partition: int, offset: int, *, within_s: float = math.inf
@@ -115,19 +145,20 @@ class Reader:
         consumer, answer_ms = self._consumer, min(within_s * 1000, ANSWER_MS)
         try:
             (place,) = assign(consumer, topic, [partition])
+            if partition not in (consumer.partitions_for_topic(topic) or ()):
+                return None
             first = consumer.beginning_offsets([place], timeout_ms=answer_ms)[place]
             end = consumer.end_offsets([place], timeout_ms=answer_ms)[place]
             if not first <= offset < end:
                 return None
             consumer.seek(place, offset)
-            while consumer.position(place) <= offset:
+            while position(consumer, place) <= offset:
                 for record in consumer.poll(timeout_ms=POLL_MS, max_records=1).get(place, []):
                     return record if record.offset == offset else None
                 if time.monotonic() > deadline:
                     raise BrokerUnavailable(f"{topic} was not read within {within_s:g} s")
         except KafkaError as error:
-            where = f"{topic} from {self._bootstrap}"
-            raise BrokerUnavailable(f"reading {where} failed ({error})") from error
+            raise unreachable(self._cluster, error, f"to read {topic}") from error
         return None
 
     def close(self) -> None:
@@ -142,11 +173,12 @@ class Reader:
 
 
 @contextlib.contextmanager
-def open_consumer(bootstrap: str, topic: str) -> Iterator[KafkaConsumer]:
+def open_consumer(cluster: Cluster, topic: str) -> Iterator[KafkaConsumer]:
     """Yield a consumer without a group; what goes wrong is one `BrokerUnavailable`."""
+    knock(cluster)
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap.split(","),
+            **cluster.client(),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_bytes=2 * MAX_MESSAGE_BYTES,
@@ -155,11 +187,11 @@ def open_consumer(bootstrap: str, topic: str) -> Iterator[KafkaConsumer]:
             bootstrap_timeout_ms=FIRST_CONTACT_MS,
         )
     except (KafkaError, ValueError, OSError) as error:
-        raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
+        raise unreachable(cluster, error) from error
     try:
         yield consumer
     except KafkaError as error:
-        raise BrokerUnavailable(f"reading {topic} from {bootstrap} failed ({error})") from error
+        raise unreachable(cluster, error, f"to read {topic}") from error
     finally:
         consumer.close()
 

@@ -271,9 +271,15 @@ class Heartbeat(Record):
     time: Moment
     newest_frame_time: Moment | None = Field(description="received by its producer")
     lag: dict[str, int | None] = Field(
-        description="messages that wait, by worker (scoring, patients); null: not known"
+        description="messages that wait, by worker (scoring, patients, and scoring-stat once it "
+        "was used); null: not known"
     )
     members: dict[str, int | None] = Field(description="processes that work, by worker")
+    oldest_waiting_s: dict[str, float | None] = Field(
+        default_factory=dict,
+        description="since the oldest message that waits was handed to Kafka, by worker, to a "
+        "tenth; 0: none waits; null: not known",
+    )
     broker: Literal["ok", "away", "unknown"]
     cache: Literal["ok", "away", "unknown"]
     engines: tuple[EngineCheck, ...]

@@ -11,7 +11,19 @@ from wire.assessment import Assessment
 from wire.envelope import DICOM, JSON
 from wire.patient import Patient
 from wire.records import Action, Alert, Comparison, Finding, Heartbeat, Recommendation, Record
-from wire.topics import ACTIONS, ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, TOPICS, Topic
+from wire.replayed import Replayed
+from wire.topics import (
+    ACTIONS,
+    ALERTS,
+    DEAD_LETTERS,
+    FRAMES,
+    PATIENTS,
+    REPLAYED,
+    RESULTS,
+    STAT,
+    TOPICS,
+    Topic,
+)
 
 FOLDER = Path(__file__).parent / "schema"
 VERSION = "1.0.0"
@@ -25,15 +37,18 @@ RECORDS: tuple[type[Record], ...] = (
     Heartbeat,
     Action,
     Patient,
+    Replayed,
 )
 """Every JSON record that stands on a topic, by kind."""
 
 _MESSAGES = {
     FRAMES: ("frame",),
+    STAT: ("frame",),
     RESULTS: ("finding", "comparison", "assessment", "recommendation"),
     ACTIONS: ("action",),
     ALERTS: ("alert", "heartbeat"),
     DEAD_LETTERS: ("dead-letter",),
+    REPLAYED: ("replayed",),
     PATIENTS: ("patient",),
 }
 _HEADERS = {
@@ -54,6 +69,7 @@ _LETTER_HEADERS = {
     "partition": "where it came from",
     "offset": "where it came from",
     "quarantine": "sha256 in the producer's quarantine folder",
+    "engine": "that was asked: name and version",
 }
 
 
@@ -86,6 +102,7 @@ def asyncapi() -> dict[str, Any]:
             }
             for topic, verb in (
                 (FRAMES, "send"),
+                (STAT, "send"),
                 (ACTIONS, "send"),
                 (RESULTS, "receive"),
                 (ALERTS, "receive"),

@@ -1,25 +1,36 @@
 """Topics on a cluster: create what is missing, and tell what differs. The only admin client."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+)
 
+from wire.cluster import BrokerRefused, Cluster
+from wire.cluster import BrokerUnavailable as BrokerUnavailable  # where it was first
+from wire.contact import knock, unreachable
+from wire.rights import Role, rights
 from wire.topics import FIRST_CONTACT_MS, TOPICS, Names, Topic
+
+
+class TopicsMissing(BrokerUnavailable):
+    """The broker answers, and has not all topics.
+
+    Operator action: run ``lesionstream topics create``.
+    """
+
 
 REPLICAS = 3
 """Replicas of each partition where the cluster has as many brokers, else 1."""
-
-
-class BrokerUnavailable(Exception):
-    """No broker answers, or it refuses what was asked.
-
-    Operator action: see that Kafka runs at the address in ``LESIONSTREAM_KAFKA``
-    (``lesionstream up`` starts a local one), then run the command again.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +49,33 @@ class TopicState:
 
 
 @contextlib.contextmanager
-def _admin(bootstrap: str) -> Iterator[KafkaAdminClient]:
+def _admin(cluster: Cluster) -> Iterator[KafkaAdminClient]:
+    knock(cluster)
     try:
         client = KafkaAdminClient(
-            bootstrap_servers=bootstrap.split(","),
+            **cluster.client(),
             client_id="lesionstream-admin",
             request_timeout_ms=10_000,
             bootstrap_timeout_ms=FIRST_CONTACT_MS,
         )
     except (KafkaError, ValueError, OSError) as error:
-        raise BrokerUnavailable(f"no broker answers at {bootstrap} ({error})") from error
+        raise unreachable(cluster, error) from error
     try:
         yield client
     except KafkaError as error:
-        raise BrokerUnavailable(f"the broker at {bootstrap} refused ({error})") from error
+        raise unreachable(cluster, error, "to make topics or look at their settings") from error
     finally:
         client.close()
 
 
-def create(bootstrap: str, names: Names) -> list[str]:
+def create(cluster: Cluster, names: Names) -> list[str]:
     """Create the topics that are missing; return their names. Idempotent.
 
     Raises
     ------
     BrokerUnavailable   no broker, or it refused.
     """
-    with _admin(bootstrap) as client:
+    with _admin(cluster) as client:
         existing = set(client.list_topics())
         brokers = len(client.describe_cluster()["brokers"])
         replicas = REPLICAS if brokers >= REPLICAS else 1
@@ -84,14 +96,14 @@ def create(bootstrap: str, names: Names) -> list[str]:
         return [names.of(topic) for topic in missing]
 
 
-def describe(bootstrap: str, names: Names) -> list[TopicState]:
+def describe(cluster: Cluster, names: Names) -> list[TopicState]:
     """Return each topic as it is, and what is wrong with it.
 
     Raises
     ------
     BrokerUnavailable   no broker, or it refused.
     """
-    with _admin(bootstrap) as client:
+    with _admin(cluster) as client:
         existing = set(client.list_topics())
         wanted = [names.of(topic) for topic in TOPICS if names.of(topic) in existing]
         found = {t["name"]: t for t in client.describe_topics(wanted)} if wanted else {}
@@ -101,13 +113,55 @@ def describe(bootstrap: str, names: Names) -> list[TopicState]:
         ]
 
 
-def topic_ids(bootstrap: str, names: Names) -> dict[str, str]:
+def topic_ids(cluster: Cluster, names: Names) -> dict[str, str]:
     """Return the id of each topic, by its name without prefix; those missing are left out."""
-    return {
-        topic.name: state.topic_id
-        for topic, state in zip(TOPICS, describe(bootstrap, names), strict=True)
-        if state.topic_id
-    }
+    with _admin(cluster) as client:
+        found = _seen(client, [names.of(topic) for topic in TOPICS])
+        return {
+            topic.name: str(found[name]["topic_id"])
+            for topic in TOPICS
+            if not found[name := names.of(topic)]["error_code"]
+        }
+
+
+def lacking(cluster: Cluster, names: Names, role: Role) -> BrokerUnavailable | None:
+    """Return what keeps a process from its work: a topic, or a right; None where nothing does.
+
+    Raises
+    ------
+    BrokerUnavailable   no broker, or it refused.
+    """
+    with _admin(cluster) as client:
+        topics = _seen(client, [names.of(topic) for topic in TOPICS])
+        unseen = ClusterAuthorizationFailedError.errno, TopicAuthorizationFailedError.errno
+        may = {name: _allowed(found) for name, found in topics.items()}
+        may |= {name: set() for name, found in topics.items() if found["error_code"] in unseen}
+        if role.group is not None:
+            group = names.group(role.group)
+            # A broker that has just begun has no groups yet.
+            with contextlib.suppress(CoordinatorNotAvailableError):
+                may[group] = _allowed(client.describe_groups([group])[group])
+    denied = [
+        str(right)
+        for right in rights(role, names)
+        if (known := may.get(right.name)) is not None and right.code not in known
+    ]
+    user = cluster.login.user if cluster.login else "nobody in particular"
+    if denied:
+        return BrokerRefused(f"refused: {user} lacks the right to {', '.join(denied)}")
+    missing = [name for name, found in topics.items() if found["error_code"]]
+    return TopicsMissing(f"topics missing: {', '.join(missing)}") if missing else None
+
+
+def _seen(client: KafkaAdminClient, wanted: list[str]) -> dict[str, Any]:
+    """Return what the broker tells us of topics, missing ones and forbidden ones too."""
+    return {topic["name"]: topic for topic in client.describe_topics(wanted)}
+
+
+def _allowed(found: Mapping[str, Any]) -> set[str] | None:
+    """Return what we may do with a topic or group; None where the broker does not tell."""
+    operations = found.get("authorized_operations")
+    return set(operations) if operations else None
 
 
 def _configs(client: KafkaAdminClient, wanted: list[str]) -> dict[str, dict[str, str]]:

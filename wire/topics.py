@@ -35,12 +35,19 @@ class Topic:
         return {"max.message.bytes": str(MAX_MESSAGE_BYTES)} | self.config
 
 
+# A day, or 8 GiB a partition if that is less: 200 GB in all, 400,000 CT slices.
+_A_DAY_OF_FRAMES = {"retention.ms": str(_DAY_MS), "retention.bytes": str(8 << 30)}
 FRAMES = Topic(
     "frames",
     24,
     "DICOM Part 10, one de-identified frame, Explicit VR Little Endian",
-    # A day, or 8 GiB a partition if that is less: 200 GB in all, 400,000 CT slices.
-    {"retention.ms": str(_DAY_MS), "retention.bytes": str(8 << 30)},
+    _A_DAY_OF_FRAMES,
+)
+STAT = Topic(
+    "frames.stat",
+    24,
+    "as frames, of urgent series: scored by workers of their own, whatever waits in frames",
+    _A_DAY_OF_FRAMES,
 )
 RESULTS = Topic("results", 24, "JSON finding, recommendation", {"retention.ms": str(90 * _DAY_MS)})
 ACTIONS = Topic("actions", 24, "JSON action; the audit log", {"retention.ms": "-1"})
@@ -51,6 +58,12 @@ DEAD_LETTERS = Topic(
     "what could not be scored: de-identified bytes, or no value",
     {"retention.ms": "-1"},
 )
+REPLAYED = Topic(
+    "frames.dead-letter.replayed",
+    1,
+    "JSON replayed: which dead letters were sent through once more",
+    {"cleanup.policy": "compact"},
+)
 PATIENTS = Topic(
     "patients",
     24,
@@ -59,7 +72,13 @@ PATIENTS = Topic(
     {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_DAY_MS)},
 )
 
-TOPICS: Final = (FRAMES, RESULTS, ACTIONS, ALERTS, DEAD_LETTERS, PATIENTS)
+TOPICS: Final = (FRAMES, STAT, RESULTS, ACTIONS, ALERTS, DEAD_LETTERS, REPLAYED, PATIENTS)
+
+INPUT: Final = {"scoring": FRAMES, "scoring-stat": STAT, "patients": RESULTS}
+"""What each worker takes in. One worker, one consumer group."""
+
+UNASKED: Final = ("scoring-stat",)
+"""Workers that a stack may do without: nobody misses them until something waits for them."""
 
 
 def partition_of(key: str, partitions: int) -> int:
@@ -80,6 +99,10 @@ class Names:
         """Return the name of a topic on the cluster."""
         return self.prefix + topic.name
 
+    def topic(self, name: str) -> Topic | None:
+        """Return which topic of the contract has a name on the cluster; None for another's."""
+        return next((topic for topic in TOPICS if self.of(topic) == name), None)
+
     def group(self, worker: str) -> str:
-        """Return the consumer group of a worker, ``scoring`` or ``patients``."""
+        """Return the consumer group of a worker of `INPUT`."""
         return f"{self.prefix}lesionstream-{worker}"

@@ -20,6 +20,7 @@ import local
 from local.broker import Broker
 from local.cache import Cache
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.records import Action, Alert
 from wire.topics import ACTIONS, ALERTS, PATIENTS, RESULTS, Names
@@ -51,7 +52,7 @@ def ward(home, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ward")
     servers = local.up(home)
     names = Names(f"w{secrets.token_hex(4)}-")
-    topic_admin.create(servers.kafka, names)
+    topic_admin.create(Cluster.plain(servers.kafka), names)
     stack = Stack(servers.kafka, servers.redis, names, folder, policy="longitudinal")
     monitor = Monitor(stack)
     monitor.users.add("nina", "clinician", PASSWORD)

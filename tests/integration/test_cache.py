@@ -10,6 +10,7 @@ from support.records import finding
 
 from stream.cache import Cache, cache_key
 from stream.fold import fold_finding
+from wire.cache_server import CacheServer
 from wire.patient import Patient, Version
 
 
@@ -33,7 +34,7 @@ def run(servers, prefix, *calls):
     """Call methods of one cache in order; return their answers."""
 
     async def all_of_it():
-        cache = Cache(servers.redis, prefix=prefix)
+        cache = Cache(CacheServer(servers.redis), prefix=prefix)
         try:
             return [await getattr(cache, name)(patients) for name, patients in calls]
         finally:

@@ -22,7 +22,7 @@ from producers.quarantine import Quarantine
 from producers.scanner.device import Device, Faults, NotTaken
 from wire.dead_letters import DeadLetter
 from wire.envelope import Envelope
-from wire.topics import FRAMES
+from wire.topics import FRAMES, STAT
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore")]
 
@@ -99,6 +99,16 @@ def test_echo_is_answered_and_strangers_are_not(listening, stack):
         with pytest.raises(NotTaken, match="rejected"):
             device._established()
     assert stack.records(FRAMES) == []
+
+
+def test_images_of_an_urgent_device_go_to_a_topic_of_their_own(listening, stack):
+    port = listening("SCANNER", "TRAUMA", stat=frozenset({"TRAUMA"}))
+    for number, calling in enumerate(("SCANNER", "TRAUMA")):
+        image = readable(dataset(chest_hu(0, size=32), SOPInstanceUID=f"1.2.{number}"))
+        assert send(port, image, calling=calling) == [(0, "")]
+    for topic, uid in ((FRAMES, "1.2.0"), (STAT, "1.2.1")):
+        (record,) = stack.records(topic)
+        assert Envelope.of(record.headers).subject == f"{uid}/1"
 
 
 def test_what_is_no_frame_is_refused_with_the_reason_and_kept(listening, stack, tmp_path):

@@ -23,6 +23,7 @@ import local
 from local.broker import Broker
 from local.cache import Cache
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.frame import decode_frame
 from wire.records import Action, FrameAddress
 from wire.topics import ACTIONS, ALERTS, FRAMES, PATIENTS, RESULTS, Names
@@ -38,7 +39,7 @@ def stack(home, tmp_path):
     """Yield a stack on these servers."""
     found = local.up(home)
     names = Names(f"t{random.SystemRandom().randbytes(4).hex()}-")
-    topic_admin.create(found.kafka, names)
+    topic_admin.create(Cluster.plain(found.kafka), names)
     stack = Stack(found.kafka, found.redis, names, tmp_path)
     yield stack
     stack.close()

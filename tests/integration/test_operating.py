@@ -15,6 +15,8 @@ from support.phantoms import write_series
 from support.publishing import feed
 from support.stack import Stack, eventually
 
+from wire.cluster import Cluster
+
 pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +122,7 @@ def test_a_worker_without_a_broker_is_not_ready_and_not_dead(tmp_path, monkeypat
     names = Names("blind-")
     stack = Stack(found.kafka, found.redis, names, tmp_path)
     try:
-        topic_admin.create(found.kafka, names)
+        topic_admin.create(Cluster.plain(found.kafka), names)
         stack.worker("scoring")
         run = tmp_path / "home" / "run"
         (file,) = eventually(lambda: list(run.glob("*.json")), within_s=60, what="a surface")

@@ -21,6 +21,7 @@ from producers.prepare import prepare
 from producers.publisher import Publisher, PublishError
 from producers.quarantine import Quarantine
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.dead_letters import DeadLetter
 from wire.decode_pool import DecodePool
 from wire.envelope import Envelope
@@ -60,7 +61,7 @@ class Since:
 @pytest.fixture(scope="module")
 def shared(servers, tmp_path_factory):
     names = Names(f"t{secrets.token_hex(4)}-")
-    topic_admin.create(servers.kafka, names)
+    topic_admin.create(Cluster.plain(servers.kafka), names)
     stack = Stack(servers.kafka, servers.redis, names, tmp_path_factory.mktemp("shared"))
     yield stack
     stack.close()
@@ -79,7 +80,7 @@ def watching(shared, tmp_path, pool):
     ledgers = []
 
     def connect():
-        return Publisher(shared.kafka, names=shared.names, source=SOURCE)
+        return Publisher(Cluster.plain(shared.kafka), names=shared.names, source=SOURCE)
 
     def start(clear=None, connect=connect, quarantine_bytes=1 << 20):
         ledgers.append(Ledger(tmp_path / "watch.sqlite", KEY))
@@ -193,8 +194,8 @@ def test_files_move_once_they_are_confirmed(watching, since, tmp_path, monkeypat
         def __init__(self):
             self.inner = watching.connect()
 
-        def frame(self, *args):
-            self.inner.frame(*args)
+        def frame(self, *args, **more):
+            self.inner.frame(*args, **more)
 
         def flush(self):
             raise PublishError("gone")

@@ -18,6 +18,7 @@ from support.stack import Stack, eventually
 import local
 from monitor.symptoms import WORKERS
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.records import Action, Heartbeat
 from wire.topics import ACTIONS, ALERTS, Names
@@ -35,7 +36,7 @@ def watched(home, tmp_path, monkeypatch):
     monkeypatch.setenv("LESIONSTREAM_ENGINE", QUICK)
     servers = local.up(home)
     names = Names(f"w{secrets.token_hex(4)}-")
-    topic_admin.create(servers.kafka, names)
+    topic_admin.create(Cluster.plain(servers.kafka), names)
     stack = Stack(servers.kafka, servers.redis, names, tmp_path)
     yield stack
     for process in stack.processes:

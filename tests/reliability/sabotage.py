@@ -1,33 +1,73 @@
-"""Builds that are broken on purpose: the reliability tests must turn red on them.
+"""Builds that are broken on purpose: the cells must turn red on them.
 
 ``python sabotage.py NAME worker scoring`` runs the real command with one thing made wrong.
 """
 
 import asyncio
+import os
+import signal
 import sys
+import time
 import uuid
 
+import numpy as np
+
 import stream.scoring_worker as scoring_worker
+from engines import Score
+from engines.classifier import Classifier
+from engines.onnx_runtime import OnnxModel
 from lesionstream.cli import main
+from lesionstream.settings import settings
 from producers import outbox
+from stream import cache
 from wire import ids
+
+SLOW_S = 0.12
+"""Of each lung: a frame takes two."""
+
+BRIGHT = 0.999
+"""In a view: above its window; nothing else is."""
+
+LATE_S = 4.0
+"""The commit interval is 1 s."""
 
 
 def acknowledge_first() -> None:
     """Acknowledge at once and publish a little later, as an eager optimiser might."""
-    answer = scoring_worker.ScoringWorker.answer
     later = set()
-
-    async def publish(self, events):
-        await asyncio.sleep(4)  # the commit interval is 1 s
-        await answer(self, [_Acknowledged(event) for event in events])
 
     async def broken(self, events):
         for event in events:
             event.ack()
-        later.add(asyncio.create_task(publish(self, events)))
+        later.add(asyncio.create_task(_answer_later(self, events)))
 
-    setattr(scoring_worker.ScoringWorker, "answer", broken)  # noqa: B010 - a method, to mypy
+    put(scoring_worker.ScoringWorker, "answer", broken)
+
+
+def acknowledge_out_of_order() -> None:
+    """Put some frames aside and go on with those behind them, as several tasks might."""
+    aside, count = set(), 0
+
+    async def broken(self, events):
+        nonlocal count
+        for event in events:
+            count += 1
+            if count % 3:
+                await answer(self, [event])
+            else:
+                aside.add(asyncio.create_task(_answer_later(self, [event])))
+
+    put(scoring_worker.ScoringWorker, "answer", broken)
+
+
+answer = scoring_worker.ScoringWorker.answer
+
+
+async def _answer_later(self, events):
+    await asyncio.sleep(LATE_S)
+    await answer(self, [_Acknowledged(event) for event in events])
+    for event in events:
+        event.ack()
 
 
 class _Acknowledged:
@@ -35,12 +75,71 @@ class _Acknowledged:
         self.message = event.message
 
     def ack(self):
-        """Do nothing: that was done too early."""
+        """Do nothing: it is done elsewhere."""
 
 
 def random_ids() -> None:
     """Give each finding an id of its own."""
     ids.finding_id = lambda *_: uuid.uuid4()
+
+
+def drop_at_rebalance() -> None:
+    """Pass over what was in hand when partitions moved, for the next owner to do."""
+    made, moved_s = scoring_worker.scoring_app, -LATE_S
+
+    def app(*args, **kwargs):
+        built = made(*args, **kwargs)
+
+        @built.on_partitions_revoked.connect
+        async def moved(*_, **__):
+            nonlocal moved_s
+            moved_s = time.monotonic()
+
+        return built
+
+    async def broken(self, events):
+        if time.monotonic() < moved_s + LATE_S:
+            scoring_worker.acknowledge(events)
+        else:
+            await answer(self, events)
+
+    put(scoring_worker, "scoring_app", app)
+    put(scoring_worker.ScoringWorker, "answer", broken)
+
+
+def stale_cache() -> None:
+    """Write states late, each over whatever is there, and never look whether all is well."""
+    write = cache.Cache.write
+    later: set[asyncio.Task[None]] = set()
+
+    async def late(self, patients):
+        await asyncio.sleep(LATE_S - len(later) % 2 * LATE_S / 2)  # the later may be the first
+        await write(self, patients)
+
+    async def broken(self, patients):
+        later.add(asyncio.create_task(late(self, list(patients))))
+
+    async def fine(self, patients):
+        return 0
+
+    over = cache._COMPARE_AND_SET.partition("redis.call('DEL'")
+    put(cache, "_COMPARE_AND_SET", over[1] + over[2])
+    put(cache.Cache, "write", broken)
+    put(cache.Cache, "sync", fine)
+
+
+def swallowed_engine_error() -> None:
+    """Say that nothing is there where the engine fails, as a careless `except` might."""
+    faulty_engine()
+    score = Classifier.score
+
+    def broken(self, ct):
+        try:
+            return score(self, ct)
+        except Exception:
+            return Score(0.0, (), {}, 0.0, 0.0)
+
+    put(Classifier, "score", broken)
 
 
 def crash() -> None:
@@ -49,19 +148,49 @@ def crash() -> None:
     async def broken(self, events):
         raise RuntimeError("as asked")
 
-    setattr(scoring_worker.ScoringWorker, "answer", broken)  # noqa: B010 - a method, to mypy
+    put(scoring_worker.ScoringWorker, "answer", broken)
 
 
 def success_first() -> None:
     """Tell a device that its image is stored before it is, as an eager optimiser might."""
-    setattr(outbox.Delivery, "wait", lambda self: None)  # noqa: B010 - a method, to mypy
+    put(outbox.Delivery, "wait", lambda self: None)
+
+
+def faulty_engine() -> None:
+    """Break no build: its engine fails as a file `engine-fault` in the state folder says."""
+    run, file = OnnxModel.run, settings().home / "engine-fault"
+
+    def faulty(self, view):
+        fault = file.read_text() if file.exists() else ""
+        if fault == "dies" and view.max() >= BRIGHT:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if fault == "raises":
+            raise MemoryError("as asked")
+        if fault in ("hangs", "slow"):
+            time.sleep(SLOW_S if fault == "slow" else 3600)
+        found = run(self, view)
+        if fault == "nan":
+            return {name: np.full_like(value, np.nan) for name, value in found.items()}
+        return found
+
+    put(OnnxModel, "run", faulty)
+
+
+def put(place: object, name: str, other: object) -> None:
+    """Put something else in its place."""
+    setattr(place, name, other)
 
 
 SABOTAGE = {
     "acknowledge-first": acknowledge_first,
+    "acknowledge-out-of-order": acknowledge_out_of_order,
     "random-ids": random_ids,
+    "drop-at-rebalance": drop_at_rebalance,
+    "stale-cache": stale_cache,
+    "swallowed-engine-error": swallowed_engine_error,
     "crash": crash,
     "success-first": success_first,
+    "faulty-engine": faulty_engine,
 }
 
 if __name__ == "__main__":

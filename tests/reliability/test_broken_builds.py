@@ -3,30 +3,33 @@
 from pathlib import Path
 
 import pytest
-from support import chaos
+from support.bench import opened
+from support.cells import CELLS
 from support.phantoms import write_series
 from support.publishing import feed
 from support.stack import eventually
 
 SABOTAGE = Path(__file__).with_name("sabotage.py")
-SERIES = 4
 
-pytestmark = [pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(
-    ("name", "complaint"),
+    ("name", "role", "cell", "complaint"),
     [
-        ("acknowledge-first", "each message is answered"),
-        ("random-ids", "one finding id for each frame"),
+        ("acknowledge-first", "scoring", "scoring", "each message is answered"),
+        ("acknowledge-out-of-order", "scoring", "poison", "not in the order of|caught up"),
+        ("random-ids", "scoring", "poison", "one finding id for each frame"),
+        ("drop-at-rebalance", "scoring", "rebalance-storm", "each message is answered"),
+        ("stale-cache", "patients", "redis", "the cache is whole"),
+        ("swallowed-engine-error", "scoring", "engine", "not scored while the engine"),
     ],
 )
-def test_the_test_sees_a_broken_build(stack, tmp_path, name, complaint):
-    """The test is that of `test_kill`, with fewer frames in the same time, and fewer kills."""
-    scans = chaos.write_scans(tmp_path / "scans", SERIES)
-    expected, fps = chaos.undisturbed(scans, tmp_path / "undisturbed"), chaos.FPS * 200 / 500
-    with pytest.raises(AssertionError, match=complaint):
-        chaos.survive(stack, scans, expected, seed=1, kills=3, fps=fps, program=(SABOTAGE, name))
+def test_a_cell_sees_a_broken_build(bench, name, role, cell, complaint):
+    bench.programs[role] = (SABOTAGE, name)
+    with opened(bench), pytest.raises(AssertionError, match=complaint):
+        CELLS[cell](bench)
 
 
 def test_a_worker_that_crashes_ends_and_leaves_no_child(stack, tmp_path):

@@ -18,6 +18,7 @@ import local
 from stream.cache import cache_key
 from wire import topic_admin
 from wire.assessment import Assessment
+from wire.cluster import Cluster
 from wire.patient import Patient
 from wire.records import Alert, Recommendation
 from wire.topics import RESULTS, Names, partition_of
@@ -69,7 +70,7 @@ def own_redis(tmp_path_factory):
 def alone(servers, own_redis, tmp_path):
     """Yield a stack with this Redis and the default policy."""
     names = Names(f"t{random.SystemRandom().randbytes(4).hex()}-")
-    topic_admin.create(servers.kafka, names)
+    topic_admin.create(Cluster.plain(servers.kafka), names)
     stack = Stack(servers.kafka, own_redis[1], names, tmp_path, policy="longitudinal")
     yield stack
     stack.close()

@@ -3,21 +3,18 @@
 Also in order: a device sends its next image once the one before is stored, and so they arrive.
 """
 
-import contextlib
 import io
 import random
 import secrets
 import signal
-import threading
 import time
 from functools import partial
 from pathlib import Path
 
 import pydicom
 import pytest
-from pynetdicom import AE
-from pynetdicom.association import Association
 from support.chaos import PRODUCT
+from support.devices import Device
 from support.phantoms import chest_hu, dataset, part10
 from support.record import recorded
 from support.stack import Stack, eventually
@@ -27,11 +24,11 @@ from local.broker import Broker
 from local.ports import claim
 from producers.spool import left_alone
 from wire import topic_admin
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.topics import FRAMES, Names
 
 DEVICES, IMAGES = 4, 250
-CT = "1.2.840.10008.5.1.4.1.1.2"
 DEADLINE_S = 240.0
 SABOTAGE = Path(__file__).with_name("sabotage.py")
 
@@ -51,48 +48,11 @@ def stack(home, tmp_path):
     """Yield a stack on a broker that may be killed."""
     found = local.up(home)
     names = Names(f"t{secrets.token_hex(4)}-")
-    topic_admin.create(found.kafka, names)
+    topic_admin.create(Cluster.plain(found.kafka), names)
     stack = Stack(found.kafka, found.redis, names, tmp_path)
     yield stack
     local.up(home)
     stack.close()
-
-
-class Device(threading.Thread):
-    """Sends one patient's images, each until it is told that it is stored."""
-
-    def __init__(self, number: int, port: int) -> None:
-        super().__init__(daemon=True)
-        self.stored: list[str] = []
-        self.failed = 0
-        self._address = ("127.0.0.1", port)
-        self._images = [image(number, n) for n in range(IMAGES)]
-        self._ae = AE(f"DEVICE{number}")
-        self._ae.add_requested_context(CT)
-        self._ae.acse_timeout = self._ae.dimse_timeout = self._ae.connection_timeout = 30
-        self._until_s = time.monotonic() + DEADLINE_S
-
-    def run(self) -> None:
-        """Send all, over as many associations as it takes."""
-        while len(self.stored) < IMAGES and time.monotonic() < self._until_s:
-            association = self._ae.associate(*self._address, ae_title="LESIONSTREAM")
-            while association.is_established and self._sent_next(association):
-                pass
-            done = len(self.stored) == IMAGES
-            association.release() if done else association.abort()
-            self.failed += not done
-            time.sleep(0.1)  # before it tries again
-
-    def _sent_next(self, association: Association) -> bool:
-        """Send one image; return whether it is stored and there are more."""
-        one = self._images[len(self.stored)]
-        status = None
-        with contextlib.suppress(RuntimeError):  # it ended between the check and the send
-            status = association.send_c_store(one).get("Status")
-        if status != 0x0000:
-            return False
-        self.stored.append(one.SOPInstanceUID)
-        return len(self.stored) < IMAGES
 
 
 def image(patient: int, number: int) -> pydicom.Dataset:
@@ -112,7 +72,15 @@ class Run:
         (self._port,) = claim(stack.folder / f"ports-{seed}.json", ["listener"]).values()
         self.killed: list[str] = []
         self._listener = self._listening()
-        self.devices = [Device(number, self._port) for number in range(DEVICES)]
+        self.devices = [
+            Device(
+                f"DEVICE{number}",
+                self._port,
+                [image(number, n) for n in range(IMAGES)],
+                within_s=DEADLINE_S,
+            )
+            for number in range(DEVICES)
+        ]
 
     def go(self, kills: int) -> None:
         """Send all images; kill at random moments on the way."""

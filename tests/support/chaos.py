@@ -21,6 +21,7 @@ from support.stack import Stack, eventually, facts
 from engines import Engine, load_engine
 from producers.prepare import Prepared, prepare
 from stream.scoring import Message, Scorer
+from wire.assessment import Assessment
 from wire.envelope import Envelope
 from wire.frame import decode_frame
 from wire.patient import Patient
@@ -40,11 +41,15 @@ class Outcome:
     """What became of frames.
 
     frames : their ids.
+    order : of each patient, the ids in the order of the scan.
+    findings : the ids of what was found of them.
     states : the facts of each patient.
     said : the ids a bedside could have seen, by kind.
     """
 
     frames: set[str]
+    order: dict[str, list[str]]
+    findings: set[Any]
     states: dict[str, Any]
     said: dict[str, set[Any]]
 
@@ -74,8 +79,12 @@ def undisturbed(scans: Path, home: Path) -> Outcome:
         said += words
     return Outcome(
         frames={str(finding.frame_id) for finding in findings},
+        order={
+            name: [str(f.frame_id) for f in findings if f.patient_id == name] for name in states
+        },
+        findings={finding.id for finding in findings},
         states=states,
-        said=_ids(kinds(said, Alert), kinds(said, Recommendation)),
+        said=_ids(kinds(said, Alert), kinds(said, Recommendation), kinds(said, Assessment)),
     )
 
 
@@ -90,10 +99,17 @@ def _findings(scans: Path, engine: Engine) -> Iterator[Finding]:
         yield scorer.answer(Message(frame.payload, envelope, where), now).finding
 
 
-def _ids(alerts: Iterable[Alert], recommendations: Iterable[Recommendation]) -> dict[str, set[Any]]:
+def _ids(
+    alerts: Iterable[Alert],
+    recommendations: Iterable[Recommendation],
+    assessments: Iterable[Assessment],
+) -> dict[str, set[Any]]:
+    """Return what was said, by id; of assessments the last final one of each series."""
+    finals = {a.series_instance_uid: a.id for a in assessments if a.stage == "final"}
     return {
         "alerts": {alert.id for alert in alerts if alert.category == "clinical"},
         "recommendations": {recommendation.id for recommendation in recommendations},
+        "final assessments": set(finals.values()),
     }
 
 
@@ -154,16 +170,29 @@ def wait_for_end(replay):
     assert replay.returncode == 0
 
 
-def check(stack: Stack, expected: Outcome) -> None:
-    """Wait until the scoring workers have acknowledged everything, and assert the identities."""
-    assert set(stack.frame_ids()) == expected.frames
+def check(stack: Stack, expected: Outcome, *, strange: int = 0) -> None:
+    """Wait until the scoring workers have acknowledged everything, and assert the identities.
+
+    Parameters
+    ----------
+    strange : messages on `frames` that are no frames, with keys that begin with "strange".
+    """
+    keys = [record.key or b"" for record in stack.records(FRAMES)]
+    strangers = [key.startswith(b"strange") for key in keys]
+    assert sum(strangers) == strange
+    ids = zip(stack.frame_ids(), strangers, strict=True)
+    assert {name for name, is_strange in ids if not is_strange} == expected.frames
     eventually(lambda: stack.behind("scoring", FRAMES) == 0, within_s=120, what="scoring caught up")
     eventually(lambda: stack.unanswered() == 0, within_s=10, what="each message is answered")
-    findings = stack.findings()
+    nobodys = [f for f in stack.findings() if f.patient_id is None]
+    assert {f.status for f in nobodys} <= {"not-scored"}
+    assert len({f.frame for f in nobodys}) == strange
+    findings = [f for f in stack.findings() if f.patient_id is not None]
     assert {str(f.frame_id) for f in findings} == expected.frames, "lost or invented"
-    assert len({f.id for f in findings}) == len(expected.frames), "one finding id for each frame"
+    assert {f.id for f in findings} == expected.findings, "one finding id for each frame"
     assert stack.settled(within_s=60) == expected.states
-    assert _ids(stack.alerts(), stack.recommendations()) == expected.said
+    said = _ids(stack.alerts(), stack.recommendations(), stack.assessments())
+    assert said == expected.said
     eventually(lambda: stack.cached() == expected.states, within_s=20, what="the cache is whole")
 
 

@@ -9,6 +9,7 @@ from producers.outbox import Outbox
 from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from producers.spool import Spool
+from wire.cluster import Cluster
 from wire.topics import Names
 
 KEY = b"k" * 32
@@ -16,7 +17,9 @@ KEY = b"k" * 32
 
 def publisher(kafka: str, names: Names) -> Callable[[], Publisher]:
     """Return a function that connects as the command `listen` does, but gives up sooner."""
-    return lambda: Publisher(kafka, names=names, source=SOURCE, delivery_timeout_ms=2_000)
+    return lambda: Publisher(
+        Cluster.plain(kafka), names=names, source=SOURCE, delivery_timeout_ms=2_000
+    )
 
 
 def listener(

@@ -94,6 +94,10 @@ class Monitor:
         """Return a client of the feed that has begun to listen."""
         return Listener(f"{self.url}/api/alerts/stream", self.headers(role), query)
 
+    def subscribe(self) -> "Subscriber":
+        """Return a client that begins at the beginning and resumes wherever it was cut off."""
+        return Subscriber(f"{self.url}/api/alerts/stream", self.headers("viewer"))
+
     def listen_as(self, browser: httpx.Client) -> "Listener":
         """Return a client of the feed with the session of a browser."""
         cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
@@ -162,3 +166,43 @@ class Listener:
                     fields, data = {}, []
                 else:
                     fields, data = {}, []
+
+
+class Subscriber:
+    """A bedside: one client after another, each from where the one before was cut off."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self._url = url
+        self._headers = headers
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._before: list[Event] = []
+        self._now: Listener | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def heard(self, name: str) -> list[Any]:
+        """Return what came of one name (`alert`, `heartbeat`, `beat`), in order."""
+        return [event.json for event in self.events() if event.name == name]
+
+    def events(self) -> list[Event]:
+        """Return all that came, in order."""
+        with self._lock:
+            return self._before + (self._now.events if self._now else [])
+
+    def close(self) -> None:
+        """Hang up."""
+        self._closed.set()
+        if self._now is not None:
+            self._now.close()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            heard = [e.offset for e in self.events() if e.offset is not None]
+            query = {"last_event_id": heard[-1]} if heard else {"from": 0}
+            self._now = Listener(self._url, self._headers, query)
+            while not self._now.ended(within_s=0.5) and not self._closed.is_set():
+                pass
+            with self._lock:
+                self._before, self._now = self._before + self._now.events, None

@@ -9,6 +9,7 @@ from support.stack import Stack
 from identity.pseudonyms import load_or_make_key
 from producers.prepare import Prepared, prepare
 from producers.publisher import Publisher
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.records import Finding
 from wire.topics import RESULTS
@@ -17,7 +18,7 @@ from wire.topics import RESULTS
 def feed(stack: Stack, folder: Path) -> None:
     """Publish the frames of a folder as `replay` does, without starting a process for it."""
     key = load_or_make_key(stack.folder / "home" / "pseudonym.key")
-    with Publisher(stack.kafka, names=stack.names, source="/test") as publisher:
+    with Publisher(Cluster.plain(stack.kafka), names=stack.names, source="/test") as publisher:
         for path in sorted(folder.rglob("*.dcm")):
             for frame in prepare(path.read_bytes(), key):
                 assert isinstance(frame, Prepared)

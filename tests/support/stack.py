@@ -21,9 +21,10 @@ from support.topic_log import TopicLog
 from stream.cache import cache_key
 from stream.snapshots import Snapshots
 from wire.assessment import Assessment
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.patient import Patient
-from wire.reading import read_one
+from wire.reading import RECONNECT_MS, read_one
 from wire.records import Alert, Finding, Recommendation
 from wire.topics import ALERTS, DEAD_LETTERS, FRAMES, PATIENTS, RESULTS, Names, Topic
 
@@ -48,6 +49,7 @@ class Stack:
 
     folder : state folder, and where logs of workers lie.
     policy : of the patients workers; by `threshold` one frame is enough to alarm.
+    reached_at : where commands find Kafka, if they shall take another way than the test.
     """
 
     kafka: str
@@ -55,6 +57,7 @@ class Stack:
     names: Names
     folder: Path
     policy: str = "threshold"
+    reached_at: str | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _logs: dict[Topic, TopicLog] = field(default_factory=dict, repr=False)
     _snapshots: tuple[int, Snapshots] = field(default_factory=lambda: (0, Snapshots()), repr=False)
@@ -63,7 +66,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Return the environment of this stack's commands."""
         return os.environ | {
-            "LESIONSTREAM_KAFKA": self.kafka,
+            "LESIONSTREAM_KAFKA": self.reached_at or self.kafka,
             "LESIONSTREAM_REDIS": self.redis,
             "LESIONSTREAM_HOME": str(self.folder / "home"),
             "LESIONSTREAM_TOPIC_PREFIX": self.names.prefix,
@@ -84,7 +87,8 @@ class Stack:
 
     def start(self, *words: object, program: Iterable[object] = ("-m", "lesionstream")):
         """Start a command in a process group of its own; its output goes to a log."""
-        log = self.folder / f"{len(self.processes):02}-{words[0]}-{Path(str(words[1])).name}.log"
+        about = "-".join(Path(str(word)).name for word in words[:2])
+        log = self.folder / f"{len(self.processes):02}-{about}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, *map(str, program), *map(str, words)],
@@ -121,7 +125,9 @@ class Stack:
     @cached_property
     def admin(self) -> KafkaAdminClient:
         """An admin client of the broker, until `close`."""
-        return KafkaAdminClient(bootstrap_servers=self.kafka.split(","))
+        return KafkaAdminClient(
+            bootstrap_servers=self.kafka.split(","), reconnect_backoff_max_ms=RECONNECT_MS
+        )
 
     def members(self, worker: str) -> int:
         """Return how many members of a consumer group have their partitions."""
@@ -142,9 +148,13 @@ class Stack:
 
     def wait_for_members(self, worker: str, count: int) -> None:
         """Wait until a group is stable with so many members."""
-        eventually(
-            lambda: self.members(worker) == count, within_s=STARTED_S, what=f"{count} {worker}"
-        )
+
+        def there() -> bool:
+            codes = [process.poll() for process in self.processes]
+            assert not any(code and code > 0 for code in codes), "a process ended by itself"
+            return self.members(worker) == count
+
+        eventually(there, within_s=STARTED_S, what=f"{count} {worker}")
 
     def _log(self, topic: Topic) -> TopicLog:
         if topic not in self._logs:
@@ -182,7 +192,7 @@ class Stack:
     def frame(self, finding: Finding) -> Any:
         """Return the message a finding is about."""
         where: Any = finding.frame
-        return read_one(self.kafka, where.topic, where.partition, where.offset)
+        return read_one(Cluster.plain(self.kafka), where.topic, where.partition, where.offset)
 
     def states(self) -> dict[str, Any]:
         """Return the facts of each patient by the newest snapshots."""
@@ -229,6 +239,13 @@ class Stack:
         for confirmation in sent:
             confirmation.get(timeout=30)
         producer.close()
+
+    def make_anew(self, topic: Topic, partitions: int) -> None:
+        """Delete a topic and create it with another number of partitions."""
+        self.delete(topic)
+        wanted = {"num_partitions": partitions, "replication_factor": 1}
+        more = {"configs": topic.settings()}
+        self.admin.create_topics({self.names.of(topic): wanted | more}, wait_for_metadata=True)
 
     def delete(self, topic: Topic) -> None:
         """Delete a topic and wait until it is gone."""

@@ -5,6 +5,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from wire.envelope import Envelope
+from wire.reading import RECONNECT_MS
 from wire.topics import MAX_MESSAGE_BYTES
 
 POLL_MS = 250
@@ -23,6 +24,7 @@ class TopicLog:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_bytes=2 * MAX_MESSAGE_BYTES,
+            reconnect_backoff_max_ms=RECONNECT_MS,  # the broker may have been away
         )
         self._messages: list[Any] = []
         self._parsed: dict[type[Any], tuple[int, list[Any]]] = {}

@@ -114,7 +114,8 @@ def test_what_is_no_record_is_counted_and_stops_nothing(board, take, value):
 
 def test_a_finding_said_twice_counts_once_and_leads_to_the_newer_place(board):
     one = finding(0.7, lesions=(candidate(0.9, 10, 20, 0, 5),))
-    again = one.model_copy(update={"frame": FrameAddress(topic="frames", partition=3, offset=99)})
+    place = FrameAddress(topic="frames.stat", partition=3, offset=99)
+    again = one.model_copy(update={"frame": place})
     board.take_result(said(one, offset=1))
     board.take_result(said(again, offset=8, partition=3))
     known = board.known()
@@ -122,7 +123,7 @@ def test_a_finding_said_twice_counts_once_and_leads_to_the_newer_place(board):
     assert len(known.newest["p-1"].trend) == 1
     ref = known.frames[one.id]
     assert ref.finding == (3, 8)
-    assert (ref.frame.partition, ref.frame.offset) == (3, 99)
+    assert ref.frame == place
     assert ref.frame_id == one.frame_id
     assert [(o.x_px, o.y_px, o.box) for o in ref.outlines] == [(10, 20, (10, 20, 5, 5))]
     assert board.frames.at("1.2.0", 1) == ref

@@ -1,15 +1,19 @@
 """A hostile file costs its own process and nothing else."""
 
+import errno
+import gc
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
 
-from wire.decode_pool import SHARED_BYTES, DecodePool
+from wire.decode_pool import SHARED_BYTES, DecodePool, DecoderUnavailable
 from wire.errors import FrameError, Reason
 
 
@@ -32,6 +36,11 @@ def task(what, *args):
     elif what == "repeat":
         yield from [args[0]] * 3
     elif what == "hang":
+        time.sleep(60)
+        yield None
+    elif what == "promise":  # as a child that was taken over might
+        for pipe in [one for one in gc.get_objects() if isinstance(one, Connection)]:
+            pipe.send_bytes(b"p" + struct.pack("<IQ", 1, 100))
         time.sleep(60)
         yield None
     elif what == "allocate":
@@ -98,6 +107,12 @@ def test_a_deadline_is_kept():
             list(pool.run("hang"))
 
 
+def test_who_says_that_something_comes_and_sends_no_more_is_ended():
+    with DecodePool(task, deadline_s=0.5) as pool:
+        with pytest.raises(FrameError, match="died"):
+            list(pool.run("promise"))
+
+
 def test_memory_is_limited(pool):
     with pytest.raises(FrameError) as caught:
         list(pool.run("allocate", 4 << 30))
@@ -150,3 +165,12 @@ def test_signals_to_the_group_do_not_look_like_crashes(pool):
     os.kill(child, signal.SIGINT)
     os.kill(child, signal.SIGTERM)
     assert pool.one("pid") == child
+
+
+def test_without_memory_or_processes_no_frame_is_blamed(monkeypatch):
+    def refused(name, flags):
+        raise OSError(errno.EMFILE, "no files are left")
+
+    monkeypatch.setattr(os, "memfd_create", refused)
+    with DecodePool(task) as pool, pytest.raises(DecoderUnavailable, match="OSError"):
+        pool.one("count", 1)

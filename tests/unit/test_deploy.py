@@ -8,26 +8,70 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lesionstream import children
 from lesionstream.settings import Settings
 from local.broker import SETTINGS
+from stream.faust_app import SHUTDOWN_S
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-OURS = ("topics", "scoring", "patients", "watchdog", "listener", "scanner")
+OURS = (
+    "topics",
+    "scoring",
+    "scoring-stat",
+    "patients",
+    "watchdog",
+    "monitor",
+    "listener",
+    "scanner",
+)
+OTHERS = ("kafka", "redis", "prometheus", "grafana")
 
 
-def test_our_containers_are_locked_down():
-    for name in OURS:
-        service = COMPOSE["services"][name]
+def test_all_our_containers_are_looked_at():
+    assert set(OURS) | set(OTHERS) == set(COMPOSE["services"])
+
+
+@pytest.mark.parametrize("name", [*OURS, *OTHERS])
+def test_containers_are_locked_down(name):
+    service = COMPOSE["services"][name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert 0 < service["pids_limit"] <= 512
+    assert re.fullmatch(r"[1-4]g", service["mem_limit"])
+    for word in ("privileged", "cap_add", "devices", "network_mode", "pid", "ipc"):
+        assert word not in service
+    assert "docker.sock" not in str(service)
+    if name != "kafka":  # its image writes its own settings
         assert service["read_only"] is True
-        assert service["cap_drop"] == ["ALL"]
-        assert "no-new-privileges:true" in service["security_opt"]
-        target = service["build"]["target"]
+    if name in OTHERS:
+        assert service["user"] not in ("", "root", "0")
+
+
+def test_our_images_run_as_nobody_special():
+    for name in OURS:
+        target = COMPOSE["services"][name]["build"]["target"]
         assert re.search(rf"^FROM \S+ AS {target}$", dockerfile(), re.MULTILINE)
+        assert "user" not in COMPOSE["services"][name]
     stages = re.split(r"^FROM ", dockerfile(), flags=re.MULTILINE)[1:]
     for stage in stages:
         if "ENTRYPOINT" in stage:
             assert "USER lesionstream" in stage
+            assert stage.index("USER lesionstream") < stage.index("ENTRYPOINT")
+        assert not re.search(r"^USER (root|0)", stage, re.MULTILINE)
+
+
+def test_only_who_needs_names_has_them():
+    """The key of the pseudonyms and the vault are on one volume: of the listener and the page."""
+    for name in OURS:
+        private = any("private:" in volume for volume in COMPOSE["services"][name]["volumes"])
+        assert private is (name in ("listener", "monitor"))
+
+
+def test_a_container_has_the_time_to_end_that_its_process_takes():
+    for name in OURS:
+        grace_s = float(COMPOSE["services"][name]["stop_grace_period"].removesuffix("s"))
+        assert grace_s > children.END_S > SHUTDOWN_S, name
 
 
 def dockerfile():

@@ -60,11 +60,39 @@ def test_errors_tell_the_operator_what_to_do():
     from monitor.users import UsersFileError
     from producers.publisher import PublishError
     from producers.quarantine import QuarantineFull
+    from wire.cluster import BrokerRefused, BrokerUnavailable
     from wire.errors import FrameError
-    from wire.topic_admin import BrokerUnavailable
+    from wire.topic_admin import TopicsMissing
 
     for error in (
         CatalogueError, EngineFailed, KeyFileError, SettingsError, LocalError, PublishError,
-        QuarantineFull, FrameError, BrokerUnavailable, UsersFileError,
+        QuarantineFull, FrameError, BrokerRefused, BrokerUnavailable, TopicsMissing, UsersFileError,
     ):  # fmt: skip
         assert "Operator action:" in (error.__doc__ or ""), error
+
+
+def test_rights_are_those_that_are_given():
+    """The table of users stands in the operator's page as the code has it."""
+    from wire.rights import ROLES, table
+
+    page = (ROOT / "docs/operations.md").read_text()
+    for line in table(ROLES):
+        assert line in page
+
+
+def test_tests_that_pages_name_exist():
+    """Each test that stands on the page of security or privacy is one."""
+    for page in ("security.md", "privacy.md"):
+        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / page).read_text())
+        assert named, page
+        for file, name in named:
+            source = (ROOT / file).read_text()
+            assert not name or f"def {name}(" in source, f"{file}::{name}"
+
+
+def test_every_threat_names_a_test():
+    page = (ROOT / "docs/security.md").read_text().split("## On the network")[1]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "| threat" not in line]
+    assert len(rows) > 20
+    for row in rows:
+        assert "::test_" in row.split(" | ")[2], row

@@ -3,7 +3,9 @@
 import os
 import signal
 import zipfile
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from support.phantoms import chest_hu, dataset, part10
@@ -12,10 +14,12 @@ from producers import dropped
 from producers.clearing import stamp_of
 from producers.dropped import Fate, Taker, take_apart
 from producers.folder import Due, Step
+from producers.prepare import Prepared
 from producers.quarantine import Quarantine
 from producers.sources import Source
 from wire.decode_pool import DecodePool
-from wire.errors import Reason
+from wire.errors import FrameError, Reason
+from wire.topics import FRAMES, STAT
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(60)]
 
@@ -23,7 +27,7 @@ KEY = b"k" * 32
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def deadly(path, key, first):
+def deadly(path: Path, key: bytes, first: int) -> Iterator[Source | Prepared | FrameError]:
     """As `take_apart`; a member called deadly kills its process, as a hostile one would."""
     for item in take_apart(path, key, first):
         yield item
@@ -41,10 +45,11 @@ class Sent:
     """Takes what a publisher takes."""
 
     def __init__(self):
-        self.subjects, self.letters = [], []
+        self.subjects, self.letters, self.topics = [], [], set()
 
-    def frame(self, prepared, received):
+    def frame(self, prepared, received, topic):
         self.subjects.append(prepared.subject)
+        self.topics.add(topic)
 
     def unusable(self, payload_id, error, received, *, quarantine):
         self.letters.append((error.reason, quarantine is not None))
@@ -67,6 +72,17 @@ def take(pool, tmp_path):
 
 def image(number):
     return part10(dataset(chest_hu(number, size=32), SOPInstanceUID=f"1.2.{number}"))
+
+
+def test_what_is_dropped_is_urgent_where_the_folder_is(take, pool, tmp_path):
+    path = tmp_path / "1.dcm"
+    path.write_bytes(image(1))
+    _, sent = take(path)
+    assert sent.topics == {FRAMES}
+    due = Due(str(path), stamp_of(path), Step.PUBLISH, 0.0)
+    urgent = Taker(pool, quarantine=take.quarantine, key=KEY, name_of=str, topic=STAT)
+    assert urgent.take(due, NOW, sent, lambda: False).frames == 1
+    assert sent.topics == {FRAMES, STAT}
 
 
 def packed(path, **members):
@@ -138,8 +154,8 @@ def test_what_changes_while_it_is_read_is_not_published(take, tmp_path):
     packed(tmp_path / "a.zip", one=image(1), two=image(2))
 
     class Overwritten(Sent):
-        def frame(self, prepared, received):
-            super().frame(prepared, received)
+        def frame(self, prepared, received, topic):
+            super().frame(prepared, received, topic)
             packed(tmp_path / "a.zip", other=image(3))
 
     taken, sent = take(tmp_path / "a.zip", sent=Overwritten())

@@ -100,7 +100,7 @@ def test_a_damaged_list_of_promotions_says_what_to_do(home):
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("nothing.onnx", b"nothing", "cannot load"),
+        ("nothing.onnx", b"nothing", "not a whole ONNX file"),
         ("empty.onnx", b"", "cannot be added"),
         ("net.pt", b"x", "not a file of"),
     ],
@@ -124,9 +124,11 @@ def test_a_name_is_not_taken_twice(mine, home):
 
 
 def test_a_name_never_leaves_the_catalogue(mine, home):
-    with pytest.raises(EngineError, match="cannot be added"):
-        _add(mine, name="../outside")
+    for name in ("../outside", "/outside", "a/b", "..", ".", "", "A", "x\n", "a" + "\0"):
+        with pytest.raises(EngineError, match="no name for an engine"):
+            _add(mine, name=name or "-")
     assert not (home / "outside").exists()
+    assert not (home / "engines").exists()
 
 
 def test_bench_says_frames_a_second_for_one_and_two_threads():

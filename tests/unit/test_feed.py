@@ -13,6 +13,7 @@ from monitor.feed import Feed, Stream, Wanted, as_events, event
 from monitor.ring import heard
 from monitor.screens import Drawn, Key, Screens
 from monitor.source import Bell, Part, Source
+from wire.cluster import Cluster
 
 DEADLINE_S = 20.0
 
@@ -62,8 +63,8 @@ class Server:
     def __init__(self) -> None:
         self.hub, self.bell, self.page = Hub(), Bell(), Page()
         self.screens = Screens(self.page.draw, lambda: self.page.state, self.bell.ring)
-        ring = self.hub.board.ring
-        source = Source(ring, self.hub.alerts_read, self.bell, "127.0.0.1:1", "alerts")
+        ring, nobody = self.hub.board.ring, Cluster.plain("127.0.0.1:1")
+        source = Source(ring, self.hub.alerts_read, self.bell, nobody, "alerts")
         self.feed = Feed(self.hub, source, self.screens, self.bell)  # type: ignore[arg-type]
 
     def say(self, record, offset):

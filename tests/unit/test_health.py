@@ -6,13 +6,26 @@ import socket
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
 
 from lesionstream import surface as surfaces
 from lesionstream.settings import settings
-from stream.health import IN_HAND_S, LOOP_S, STUCK_S, Beat, Pulse, judge, own_lag
+from stream.health import (
+    ENGINE_S,
+    IN_HAND_S,
+    LOOP_S,
+    STILL_S,
+    STUCK_S,
+    Beat,
+    Pulse,
+    judge,
+    own_lag,
+    standing,
+)
 from stream.watch import EXIT_HANGS, WorkerWatch
+from wire.cluster import Cluster
 from wire.groups import GroupState
 from wire.health import Health
 
@@ -37,6 +50,7 @@ def test_a_worker_that_works_is_live_and_ready():
     [
         ({"beat": Beat(at_s=NOW - LOOP_S - 1, partitions=frozenset({0}))}, "event loop"),
         ({"beat": Beat(NOW, frozenset({0}), in_hand_since_s=NOW - IN_HAND_S - 1)}, "in hand"),
+        ({"beat": replace(WELL, asked_since_s=NOW - ENGINE_S - 1)}, "engine has not answered"),
         ({"stuck_for_s": STUCK_S + 1}, "none was taken up"),
     ],
 )
@@ -64,6 +78,19 @@ def test_a_worker_that_cannot_work_is_live_but_not_ready(changes, word):
     assert found.live
     assert not found.ready
     assert word in found.not_ready[0]
+
+
+def test_partitions_that_stand_still_while_messages_wait_are_not_ready():
+    at_first = standing({}, WELL, GROUP, NOW - STILL_S - 1)
+    assert set(at_first) == {0}, "nothing waits on the other one"
+    assert judge(WELL, GROUP, now_s=NOW - STILL_S, stuck_for_s=0, still=at_first).ready
+    still = standing(at_first, WELL, GROUP, NOW)
+    found = judge(WELL, GROUP, now_s=NOW, stuck_for_s=0, still=still)
+    assert (found.live, found.ready) == (True, False)
+    assert "stand still" in found.not_ready[0]
+    moved = replace(GROUP, done={0: 1})
+    again = standing(still, WELL, moved, NOW)
+    assert judge(WELL, moved, now_s=NOW, stuck_for_s=0, still=again).ready
 
 
 def test_a_spare_worker_is_ready():
@@ -141,7 +168,7 @@ def test_a_worker_that_hangs_is_ended():
         raise Ended(code)
 
     pulse = Pulse()
-    watch = WorkerWatch(pulse, bootstrap="127.0.0.1:1", group="g", topic="t", end=end)
+    watch = WorkerWatch(pulse, cluster=Cluster.plain("127.0.0.1:1"), group="g", topic="t", end=end)
     now = time.monotonic()
     pulse.beat(now, [0])
     pulse.taken(now - IN_HAND_S - 1)
@@ -155,7 +182,7 @@ def test_a_worker_that_hangs_is_ended():
 def test_a_slow_message_is_movement():
     """Messages wait for long, but one after the other is taken up: nothing is stuck."""
     pulse = Pulse()
-    watch = WorkerWatch(pulse, bootstrap="127.0.0.1:1", group="g", topic="t")
+    watch = WorkerWatch(pulse, cluster=Cluster.plain("127.0.0.1:1"), group="g", topic="t")
     pulse.beat(time.monotonic(), [0])
     watch._moved_s -= STUCK_S + 1
     pulse.taken(time.monotonic())

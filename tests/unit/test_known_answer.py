@@ -10,7 +10,7 @@ import pytest
 
 from engines import EngineFailed, list_engines, load_engine
 from engines.known_answer import ELSEWHERE, HERE, ask, known_frames, wrong
-from stream.health import CHECK_S, IN_HAND_S, Pulse, judge
+from stream.health import CHECK_S, ENGINE_S, Pulse, judge
 from stream.scoring_worker import ScoringWorker
 from wire.groups import GroupState
 
@@ -131,7 +131,7 @@ def test_an_engine_that_has_no_known_answers_is_held_to_its_first(engine):
 
 
 def test_an_engine_that_hangs(engine):
-    """Not ready after `CHECK_S`; dead, and so started again, after `IN_HAND_S`."""
+    """Not ready after `CHECK_S`; dead, and so started again, after `ENGINE_S`."""
     told = threading.Event()
     made, pulse = worker(Sabotaged(engine, lambda p: told.wait() and p))
 
@@ -139,7 +139,7 @@ def test_an_engine_that_hangs(engine):
         check = asyncio.ensure_future(made.check())
         while pulse.last().asked_since_s is None:
             await asyncio.sleep(0.01)
-        soon, late = judged(pulse, CHECK_S + 1), judged(pulse, IN_HAND_S + 1)
+        soon, late = judged(pulse, CHECK_S + 1), judged(pulse, ENGINE_S + 1)
         told.set()
         await check
         return soon, late

@@ -9,6 +9,7 @@ from support.phantoms import chest_hu, dataset, part10
 
 from engines import Candidate, EngineFailed, NotScorable, Score
 from producers.prepare import prepare
+from stream.retrying import Retry
 from stream.scoring import Message, Scorer
 from wire import ids
 from wire.envelope import Envelope
@@ -55,8 +56,13 @@ def message(ds=None, *, value=None, received=TAKEN - timedelta(seconds=2)):
     return Message(value, Envelope("frame", "foreign", "/x", time=received), WHERE)
 
 
-def ask(engine, asked, decode=decode_frame):
-    return Scorer(engine, decode=decode, now_ms=iter(range(1000)).__next__).score(asked, TAKEN)
+def retry(sleep=lambda pause_s: None):
+    return Retry(chance=lambda: 0.5, sleep=sleep)
+
+
+def ask(engine, asked, decode=decode_frame, **kwargs):
+    scorer = Scorer(engine, decode=decode, now_ms=iter(range(1000)).__next__, **kwargs)
+    return scorer.score(asked, TAKEN)
 
 
 def ct(**attributes):
@@ -133,13 +139,62 @@ def test_a_broken_deidentified_frame_keeps_its_patient_and_payload():
 
 
 def test_an_engine_that_fails_once_is_asked_again():
-    outcome = ask(FakeEngine(EngineFailed("hiccup"), score(0.6)), message(ct()))
+    outcome = ask(FakeEngine(EngineFailed("hiccup"), score(0.6)), message(ct()), retry=retry())
     assert outcome.finding.lesion_probability == 0.6
 
 
-def test_attempts_are_counted():
-    outcome = ask(FakeEngine(EngineFailed("boom")), message(ct()))
-    assert outcome.dead_letter.attempts == 2
+def test_attempts_are_those_that_were_made():
+    letters = [ask(FakeEngine(EngineFailed("boom")), message(ct()), retry=r).dead_letter
+               for r in (None, retry())]  # fmt: skip
+    assert [letter.attempts for letter in letters] == [1, 4]
+
+
+@pytest.mark.parametrize(
+    "reason", [NotScorable("no-lungs", "none seen"), NotScorable("quality", "bad")]
+)
+def test_what_cannot_pass_is_asked_once(reason):
+    slept = []
+    outcome = ask(FakeEngine(reason), message(ct()), retry=retry(slept.append))
+    assert (outcome.dead_letter.attempts, slept) == (1, [])
+
+
+def test_a_letter_says_which_engine_failed_and_how_but_quotes_nothing():
+    error = EngineFailed("SECRET")
+    error.__cause__ = ValueError("SECRET")
+    letter = ask(FakeEngine(error), message(ct())).dead_letter
+    assert letter.detail == "engine fake 1 failed: it raised EngineFailed because of ValueError"
+    assert letter.engine == "fake 1"
+
+
+OUTSIDE = Candidate(0.9, x_px=64, y_px=1, diameter_mm=8.0, box=(60, 0, 8, 8))
+NAMELESS = Candidate(float("nan"), x_px=1, y_px=1, diameter_mm=8.0, box=(0, 0, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (score(float("nan")), "lesion_probability is nan"),
+        (score(float("inf")), "lesion_probability is inf"),
+        (score(1.5), "lesion_probability is 1.5"),
+        (score(-0.5), "lesion_probability is -0.5"),
+        (score(0.9, [OUTSIDE]), "lesion 1: it lies outside the frame (64, 1)"),
+        (score(0.9, [NAMELESS]), "lesion 1: probability is nan"),
+        (None, "it answered with a NoneType"),
+    ],
+)
+def test_an_answer_that_is_no_score_is_a_failure_of_the_engine(answer, words):
+    outcome = Scorer(
+        FakeEngine(answer), decode=decode_frame, now_ms=iter(range(1000)).__next__, retry=retry()
+    ).answer(message(ct()), TAKEN)
+    assert (outcome.finding.status, outcome.finding.reason) == ("not-scored", Reason.ENGINE_FAILED)
+    assert outcome.finding.engine.name == "fake", "a score that comes later has the same id"
+    assert outcome.finding.detail == f"engine fake 1 failed: {words}"
+    assert outcome.dead_letter.attempts == 4
+
+
+def test_an_answer_that_is_no_score_may_be_one_the_next_time():
+    outcome = ask(FakeEngine(score(float("nan")), score(0.6)), message(ct()), retry=retry())
+    assert outcome.finding.lesion_probability == 0.6
 
 
 def test_candidates_get_their_place_in_the_patient():

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from lesionstream.settings import SettingsError, settings
@@ -5,8 +7,9 @@ from lesionstream.settings import SettingsError, settings
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch, tmp_path):
-    for name in ("HOME", "KAFKA", "REDIS", "CONFIG", "TOPIC_PREFIX", "ENGINE_THREADS"):
-        monkeypatch.delenv(f"LESIONSTREAM_{name}", raising=False)
+    for name in os.environ:
+        if name.startswith("LESIONSTREAM_"):
+            monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     settings.cache_clear()
     yield

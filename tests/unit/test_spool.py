@@ -13,7 +13,7 @@ import pytest
 
 from producers.messages import Message
 from producers.spool import Spool, SpoolError, SpoolFull, left_alone
-from wire.topics import DEAD_LETTERS, FRAMES
+from wire.topics import DEAD_LETTERS, FRAMES, STAT
 
 MANY = 1 << 40
 
@@ -31,9 +31,10 @@ def test_messages_come_out_as_they_went_in_and_in_order(tmp_path):
     spool = Spool(tmp_path)
     put = [message(n) for n in range(5)]
     put.append(Message(DEAD_LETTERS, None, None, [("detail", "grün \xff".encode())]))
+    put.append(Message(STAT, b"p-1", b"urgent", []))
     spool.put(put[:2])
     spool.put(put[2:])
-    assert (waiting(spool), len(spool)) == (put, 6)
+    assert (waiting(spool), len(spool)) == (put, 7)
     assert [number for number, _ in spool.first(1500)] == [1], "at least one, not too many"
     assert [number for number, _ in spool.first(2500, skip={1})] == [2, 3]
 

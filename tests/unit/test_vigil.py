@@ -19,9 +19,11 @@ from monitor.symptoms import Seen, WorkerSeen
 from monitor.vigil import PAUSE, Vigil, answered, heartbeat, look, resumed
 from wire.groups import GroupState
 from wire.records import Action, Alert, EngineCheck, Heartbeat
+from wire.topics import INPUT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 IDLE = GroupState(lag={0: 0, 1: 0}, members=1, stable=True, done={0: 5, 1: 5})
+UNUSED = GroupState(lag={0: 0, 1: 0}, members=0, stable=False, done={0: 0, 1: 0})
 NOBODY = GroupState(lag={0: 3, 1: 0}, members=0, stable=False, done={0: 5, 1: 5})
 CHECKED = EngineCheck(name="lesion", version="1.0.0", ok=True, detail="as known", checked=START)
 WELL = WorkerSeen("scoring@here-1", ready=True, check=CHECKED)
@@ -32,7 +34,7 @@ def seen(second, **changes):
         "now": START + timedelta(seconds=second),
         "broker": "ok",
         "cache": "ok",
-        "groups": {"scoring": IDLE, "patients": IDLE},
+        "groups": {"scoring": IDLE, "scoring-stat": UNUSED, "patients": IDLE},
         "workers": (WELL,),
         "letters": 0,
     }
@@ -50,6 +52,10 @@ def watched(looks, vigil=None):
 
 def scoring(group):
     return {"groups": {"scoring": group, "patients": IDLE}}
+
+
+def urgent(group):
+    return {"groups": {"scoring": IDLE, "scoring-stat": group, "patients": IDLE}}
 
 
 def words(said):
@@ -72,6 +78,8 @@ CASES = {
     "broker-away": {"broker": "away"},
     "cache-away": {"cache": "away"},
     "scoring-nobody": scoring(NOBODY),
+    "scoring-stat-nobody": urgent(NOBODY),
+    "scoring-stat-still": urgent(GroupState({0: 3, 1: 0}, 2, True, {0: 5, 1: 9})),
     "patients-nobody": {"groups": {"scoring": IDLE, "patients": NOBODY}},
     "scoring-still": scoring(GroupState({0: 3, 1: 0}, 2, True, {0: 5, 1: 9})),
     "engine-wrong": {
@@ -111,7 +119,8 @@ def test_a_cause_starts_one_alarm_and_ends_it(cause):
 
 
 def test_every_cause_is_tried():
-    assert CASES.keys() | {"scoring-behind", "patients-behind", "patients-still"} == CAUSES.keys()
+    later = {"patients-still"} | {f"{worker}-behind" for worker in INPUT}
+    assert CASES.keys() | later == CAUSES.keys()
 
 
 def test_what_is_not_known_neither_starts_nor_ends_an_alarm():
@@ -124,7 +133,8 @@ def test_what_is_not_known_neither_starts_nor_ends_an_alarm():
         vigil, said = watched([ill] * 100 + [blind | {"quiet_s": 60.0}] * 100)
         assert words(said) == [(cause, "start")]
         beat = heartbeat(vigil, seen(200, **blind))
-        assert beat.lag == {"scoring": None, "patients": None}
+        assert {"scoring", "patients"} <= beat.lag.keys()
+        assert set(beat.lag.values()) == set(beat.oldest_waiting_s.values()) == {None}
 
 
 def test_a_worker_that_is_slow_stands_not_still():
@@ -157,7 +167,7 @@ def test_more_comes_than_is_done():
 
     def group(second, incoming, speed=10):
         lag = (incoming - speed) * second
-        return scoring(GroupState({0: lag}, 1, True, {0: speed * second}))
+        return scoring(GroupState({0: lag, 1: 0}, 1, True, {0: speed * second, 1: 0}))
 
     _, said = watched([group(second, 30) for second in range(120)])
     assert words(said) == [("scoring-behind", "start")]
@@ -173,6 +183,68 @@ def test_a_backlog_that_is_being_done_alarms_nobody():
         return scoring(GroupState({0: 5000 - 10 * second}, 1, True, {0: 10 * second}))
 
     assert watched([group(second) for second in range(200)])[1] == []
+
+
+def test_a_backlog_that_is_hours_old_is_said_though_it_shrinks():
+    def group(second):
+        lag = 72_000 - second // 10
+        return scoring(GroupState({0: lag}, 1, True, {0: 10 * second}, START - timedelta(hours=2)))
+
+    _, said = watched([group(second) for second in range(200)])
+    assert words(said) == [("scoring-behind", "start")]
+
+
+def test_a_burst_after_idle_time_is_measured_by_what_is_done_since():
+    """Ten a second are done: 500 that came at once are done within the minute, 2000 are not."""
+
+    def group(second, burst):
+        waits = 0 if second < 60 else max(0, burst - 10 * (second - 60))
+        done = 0 if second < 60 else burst - waits
+        return scoring(GroupState({0: waits}, 1, True, {0: done}))
+
+    for burst in (500, 2000):
+        assert watched([group(second, burst) for second in range(300)])[1] == []
+
+
+def test_an_overload_says_how_late_it_is_and_ends_after_the_burst():
+    def group(second):
+        waits = min(second, 100) * 20 - max(0, second - 100) * 10
+        oldest = START + timedelta(seconds=second / 3)
+        return scoring(GroupState({0: waits}, 1, True, {0: 10 * second}, oldest))
+
+    vigil, said = watched([group(second) for second in range(200)])
+    assert words(said) == [("scoring-behind", "start"), ("scoring-behind", "end")]
+    began, alarm = said[0]
+    assert began <= MEASURED_S + CAUSES["scoring-behind"].among + 2
+    assert "who do 10.0 a second" in alarm.text
+    assert f"for {began * 2 / 3:.0f} s." in alarm.text
+    assert said[1][0] <= 100 + 2 * MEASURED_S + CAUSES["scoring-behind"].over
+    beat = heartbeat(vigil, seen(150, **group(150)))
+    assert beat.oldest_waiting_s == {"scoring": 100.0, "patients": 0.0}
+
+
+def test_where_more_workers_would_have_nothing_to_do_they_are_not_asked_for():
+    def group(second, members):
+        return scoring(GroupState({0: 10 * second, 1: 0}, members, True, {0: 9 * second, 1: 0}))
+
+    for members, advice in ((1, "Add workers"), (2, "as many workers as partitions")):
+        _, said = watched([group(second, members) for second in range(120)])
+        assert words(said) == [("scoring-behind", "start")]
+        assert advice in said[0][1].text
+
+
+def test_urgent_series_are_missed_only_where_there_are_some():
+    vigil, said = watched([urgent(UNUSED)] * 100)
+    assert said == []
+    assert heartbeat(vigil, seen(100, **urgent(UNUSED))).lag.keys() == {"scoring", "patients"}
+    done = GroupState({0: 0, 1: 0}, 0, False, {0: 5, 1: 0})
+    vigil, said = watched([urgent(done)] * 100)
+    assert said == [], "its worker went, and nothing waits for it"
+    beat = heartbeat(vigil, seen(100, **urgent(done)))
+    assert (beat.lag["scoring-stat"], beat.members["scoring-stat"]) == (0, 0)
+    assert heartbeat(vigil, seen(101, groups={})).lag["scoring-stat"] is None
+    vigil, said = watched([urgent(NOBODY)] * 20 + [urgent(UNUSED)] * 20)
+    assert words(said) == [("scoring-stat-nobody", "start"), ("scoring-stat-nobody", "end")]
 
 
 def test_few_messages_are_never_too_many():
