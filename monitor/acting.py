@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from monitor.access import Person
 from monitor.known import Known
 from monitor.shapes import Role
+from wire.clients import made
 from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.patient import Patient
@@ -236,8 +237,9 @@ class _Connection:
         """
         with self._lock:
             if self._producer is None:
-                self._producer = KafkaProducer(
-                    **self._cluster.client(),
+                self._producer = made(
+                    KafkaProducer,
+                    self._cluster,
                     acks="all",
                     enable_idempotence=True,
                     linger_ms=0,

@@ -16,6 +16,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from monitor.known import ProbeState
+from wire.clients import made
 from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.records import Alert, Heartbeat
@@ -124,8 +125,9 @@ class Speaker:
         It is kept through an outage, and connects again by itself.
         """
         limit_ms = int(CONFIRM_S * 1000)
-        return KafkaProducer(
-            **self._cluster.client(),
+        return made(
+            KafkaProducer,
+            self._cluster,
             acks="all",
             enable_idempotence=False,
             retries=0,

@@ -18,8 +18,9 @@ from kafka.errors import (
 from producers import messages
 from producers.messages import Message
 from producers.prepare import Prepared
-from wire.cluster import BrokerRefused, Cluster
-from wire.contact import knock, unreachable
+from wire.clients import connected
+from wire.cluster import BrokerUnavailable, Cluster
+from wire.contact import knock
 from wire.dead_letters import DeadLetter
 from wire.errors import FrameError
 from wire.replayed import Replayed
@@ -110,8 +111,9 @@ class Publisher:
         self._unconfirmed_bytes = 0
         try:
             knock(cluster)
-            self._producer = KafkaProducer(
-                **cluster.client(),
+            self._producer = connected(
+                KafkaProducer,
+                cluster,
                 acks="all",
                 enable_idempotence=True,
                 # lz4 gains little on the noise of a CT slice, and costs as much as all the rest.
@@ -124,10 +126,8 @@ class Publisher:
                 client_id="lesionstream-producer",
                 bootstrap_timeout_ms=FIRST_CONTACT_MS,
             )
-        except BrokerRefused as error:
+        except BrokerUnavailable as error:
             raise PublishError(str(error)) from error
-        except KafkaError as error:
-            raise PublishError(str(unreachable(cluster, error))) from error
 
     def frame(
         self,

@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 
 from stream.inbox import Unfoldable, fold, foldable
 from stream.policies import Policy
+from wire.clients import made
 from wire.cluster import Cluster
 from wire.contact import unreachable
 from wire.envelope import Envelope
@@ -81,7 +82,7 @@ def _committed(
     group = names.group("patients")
     places = [TopicPartition(names.of(topic), partition) for partition in partitions]
     try:
-        admin = KafkaAdminClient(**cluster.client(), bootstrap_timeout_ms=FIRST_CONTACT_MS)
+        admin = made(KafkaAdminClient, cluster, bootstrap_timeout_ms=FIRST_CONTACT_MS)
         try:
             found = admin.list_group_offsets({group: places})[group]
         finally:

@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,27 @@ def pytest_collection_modifyitems(items):
     """Put the longest first; `make test` hands files out in this order."""
     kinds = {kind: place for place, kind in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: kinds.get(item.path.parent.name, len(kinds)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_client_left():
+    """Fail the module that leaves a client of Kafka behind: it disturbs whichever test is next.
+
+    It draws from Python's one source of chance, for example, which hypothesis does not allow while
+    it makes its examples.
+    """
+    before = set(threading.enumerate())
+    yield
+    ends = time.monotonic() + 5
+    while left := [
+        thread for thread in set(threading.enumerate()) - before if "kafka" in _origin(thread)
+    ]:
+        assert time.monotonic() < ends, f"running after the last test of this module: {left}"
+        time.sleep(0.1)
+
+
+def _origin(thread: threading.Thread) -> str:
+    return f"{thread.name} {type(thread).__module__}"
 
 
 @pytest.fixture(scope="session")

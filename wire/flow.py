@@ -8,6 +8,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import KafkaError
 from kafka.protocol.consumer import OffsetSpec
 
+from wire.clients import connected
 from wire.cluster import Cluster
 from wire.contact import unreachable
 from wire.groups import ANSWER_MS
@@ -37,15 +38,13 @@ class FlowWatch:
     def __init__(self, cluster: Cluster, names: Names) -> None:
         self._cluster = cluster
         self._names = names
-        try:
-            self._admin = KafkaAdminClient(
-                **cluster.client(),
-                client_id="lesionstream-watch",
-                bootstrap_timeout_ms=FIRST_CONTACT_MS,
-                request_timeout_ms=ANSWER_MS,
-            )
-        except (KafkaError, ValueError, OSError) as error:
-            raise unreachable(cluster, error) from error
+        self._admin = connected(
+            KafkaAdminClient,
+            cluster,
+            client_id="lesionstream-watch",
+            bootstrap_timeout_ms=FIRST_CONTACT_MS,
+            request_timeout_ms=ANSWER_MS,
+        )
 
     def look(self, letters_since: datetime) -> FlowState:
         """Return what flows now.

@@ -8,7 +8,8 @@ from typing import Self
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from wire.cluster import Cluster
+from wire.clients import connected
+from wire.cluster import BrokerUnavailable, Cluster
 from wire.contact import unreachable
 from wire.topics import FIRST_CONTACT_MS
 
@@ -55,26 +56,14 @@ class GroupWatch:
         self._cluster = cluster
         self._group = group
         self._topic = topic
+        patience = {"bootstrap_timeout_ms": FIRST_CONTACT_MS, "request_timeout_ms": ANSWER_MS}
+        told = {"client_id": "lesionstream-watch", **patience}
+        self._consumer = connected(KafkaConsumer, cluster, enable_auto_commit=False, **told)
         try:
-            self._consumer = KafkaConsumer(
-                **cluster.client(),
-                enable_auto_commit=False,
-                client_id="lesionstream-watch",
-                bootstrap_timeout_ms=FIRST_CONTACT_MS,
-                request_timeout_ms=ANSWER_MS,
-            )
-        except (KafkaError, ValueError, OSError) as error:
-            raise unreachable(cluster, error) from error
-        try:
-            self._admin = KafkaAdminClient(
-                **cluster.client(),
-                client_id="lesionstream-watch",
-                bootstrap_timeout_ms=FIRST_CONTACT_MS,
-                request_timeout_ms=ANSWER_MS,
-            )
-        except (KafkaError, ValueError, OSError) as error:
+            self._admin = connected(KafkaAdminClient, cluster, **told)
+        except BrokerUnavailable:
             self._consumer.close()
-            raise unreachable(cluster, error) from error
+            raise
 
     def look_for_age(self) -> GroupState:
         """Return the state now, and how old what waits is; errors as `look`.

@@ -10,6 +10,7 @@ from typing import Any, Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from wire.clients import connected
 from wire.cluster import BrokerUnavailable, Cluster
 from wire.contact import knock, unreachable
 from wire.topics import FIRST_CONTACT_MS, MAX_MESSAGE_BYTES
@@ -176,18 +177,16 @@ class Reader:
 def open_consumer(cluster: Cluster, topic: str) -> Iterator[KafkaConsumer]:
     """Yield a consumer without a group; what goes wrong is one `BrokerUnavailable`."""
     knock(cluster)
-    try:
-        consumer = KafkaConsumer(
-            **cluster.client(),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_bytes=2 * MAX_MESSAGE_BYTES,
-            client_id="lesionstream-reader",
-            reconnect_backoff_max_ms=RECONNECT_MS,
-            bootstrap_timeout_ms=FIRST_CONTACT_MS,
-        )
-    except (KafkaError, ValueError, OSError) as error:
-        raise unreachable(cluster, error) from error
+    consumer = connected(
+        KafkaConsumer,
+        cluster,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_bytes=2 * MAX_MESSAGE_BYTES,
+        client_id="lesionstream-reader",
+        reconnect_backoff_max_ms=RECONNECT_MS,
+        bootstrap_timeout_ms=FIRST_CONTACT_MS,
+    )
     try:
         yield consumer
     except KafkaError as error:

@@ -15,6 +15,7 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from wire.clients import connected
 from wire.cluster import BrokerRefused, Cluster
 from wire.cluster import BrokerUnavailable as BrokerUnavailable  # where it was first
 from wire.contact import knock, unreachable
@@ -51,15 +52,13 @@ class TopicState:
 @contextlib.contextmanager
 def _admin(cluster: Cluster) -> Iterator[KafkaAdminClient]:
     knock(cluster)
-    try:
-        client = KafkaAdminClient(
-            **cluster.client(),
-            client_id="lesionstream-admin",
-            request_timeout_ms=10_000,
-            bootstrap_timeout_ms=FIRST_CONTACT_MS,
-        )
-    except (KafkaError, ValueError, OSError) as error:
-        raise unreachable(cluster, error) from error
+    client = connected(
+        KafkaAdminClient,
+        cluster,
+        client_id="lesionstream-admin",
+        request_timeout_ms=10_000,
+        bootstrap_timeout_ms=FIRST_CONTACT_MS,
+    )
     try:
         yield client
     except KafkaError as error:

@@ -135,8 +135,7 @@ def test_a_worker_without_a_broker_is_not_ready_and_not_dead(tmp_path, monkeypat
         local.up(home)
         eventually(lambda: status(place, "ready") == 200, within_s=60, what="ready again")
     finally:
-        for process in stack.processes:
-            stack.kill(process)
+        stack.end()
         local.down(home)
 
 

@@ -78,9 +78,12 @@ def watching(shared, tmp_path, pool):
     drop = tmp_path / "drop"
     drop.mkdir()
     ledgers = []
+    publishers = []
 
     def connect():
-        return Publisher(Cluster.plain(shared.kafka), names=shared.names, source=SOURCE)
+        cluster = Cluster.plain(shared.kafka)
+        publishers.append(Publisher(cluster, names=shared.names, source=SOURCE))
+        return publishers[-1]
 
     def start(clear=None, connect=connect, quarantine_bytes=1 << 20):
         ledgers.append(Ledger(tmp_path / "watch.sqlite", KEY))
@@ -109,8 +112,8 @@ def watching(shared, tmp_path, pool):
     start.drop = drop
     start.connect = connect
     yield start
-    for ledger in ledgers:
-        ledger.close()
+    for opened in [*publishers, *ledgers]:
+        opened.close()
 
 
 def image(number, **attributes):

@@ -1,6 +1,5 @@
 """The watchdog beside real workers on a real Kafka and Redis: what it says, and how soon."""
 
-import contextlib
 import json
 import os
 import secrets
@@ -39,10 +38,7 @@ def watched(home, tmp_path, monkeypatch):
     topic_admin.create(Cluster.plain(servers.kafka), names)
     stack = Stack(servers.kafka, servers.redis, names, tmp_path)
     yield stack
-    for process in stack.processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGCONT)
-        stack.kill(process)
+    stack.end()
 
 
 def watchdog(stack):

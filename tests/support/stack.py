@@ -21,6 +21,7 @@ from support.topic_log import TopicLog
 from stream.cache import cache_key
 from stream.snapshots import Snapshots
 from wire.assessment import Assessment
+from wire.clients import made
 from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.patient import Patient
@@ -111,12 +112,18 @@ class Stack:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
-    def close(self) -> None:
-        """End all processes and delete the topics."""
+    def end(self) -> None:
+        """End all processes and connections; the broker may be gone."""
         for process in self.processes:
             self.kill(process)
         for log in self._logs.values():
             log.close()
+        if "admin" in self.__dict__:
+            self.__dict__.pop("admin").close()
+
+    def close(self) -> None:
+        """End all, and delete the topics."""
+        self.end()
         mine = [t for t in self.admin.list_topics() if t.startswith(self.names.prefix)]
         if mine:
             self.admin.delete_topics(mine)
@@ -125,9 +132,11 @@ class Stack:
     @cached_property
     def admin(self) -> KafkaAdminClient:
         """An admin client of the broker, until `close`."""
-        return KafkaAdminClient(
-            bootstrap_servers=self.kafka.split(","), reconnect_backoff_max_ms=RECONNECT_MS
+        where = Cluster.plain(self.kafka)
+        admin: KafkaAdminClient = made(
+            KafkaAdminClient, where, reconnect_backoff_max_ms=RECONNECT_MS
         )
+        return admin
 
     def members(self, worker: str) -> int:
         """Return how many members of a consumer group have their partitions."""

@@ -4,6 +4,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
+from wire.clients import made
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.reading import RECONNECT_MS
 from wire.topics import MAX_MESSAGE_BYTES
@@ -19,8 +21,9 @@ class TopicLog:
     """
 
     def __init__(self, kafka: str, name: str) -> None:
-        self._consumer = KafkaConsumer(
-            bootstrap_servers=kafka.split(","),
+        self._consumer = made(
+            KafkaConsumer,
+            Cluster.plain(kafka),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_bytes=2 * MAX_MESSAGE_BYTES,
