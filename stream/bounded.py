@@ -52,3 +52,11 @@ class _Thread(driver.AIOKafkaConsumerThread):
 class _Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Let the app finish what is in hand, and commit, first.
+
+        Faust would forget what was acknowledged since the last commit: it would be done again.
+        """
+        await self._on_partitions_revoked(revoked)
+        await super().on_partitions_revoked(revoked)

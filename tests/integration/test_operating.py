@@ -72,18 +72,20 @@ def test_scale_runs_several_and_starts_again_what_ends(filled):
         assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_worker_added_while_frames_flow_loses_nothing(filled, tmp_path):
+def test_a_worker_added_while_frames_flow_loses_and_repeats_nothing(filled, tmp_path):
     filled.worker("scoring")
     filled.wait_for_members("scoring", 1)
-    write_series(tmp_path / "more", "Q", slices=60, seed=77)
-    sender = filled.start("replay", tmp_path / "more", "--fps", 15)
+    for number in range(30):  # on all partitions: most have nothing in hand when they move
+        write_series(tmp_path / "more", f"Q{number}", slices=5, seed=100 + number)
+    sender = filled.start("replay", tmp_path / "more", "--fps", 15, "--shuffle")
     filled.answered(75, within_s=90)
     filled.worker("scoring")
     filled.wait_for_members("scoring", 2)
     assert sender.wait(60) == 0
-    findings = filled.answered(120, within_s=90)
-    assert len({str(f.frame_id) for f in findings}) == 120
-    assert len({str(f.id) for f in findings}) == 120
+    findings = filled.answered(210, within_s=90)
+    assert len({str(f.frame_id) for f in findings}) == 210
+    assert len({str(f.id) for f in findings}) == 210
+    assert len(findings) == 210, "what was answered is not scored again where partitions move"
 
 
 def test_doctor_asks_what_runs(filled):
