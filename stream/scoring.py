@@ -193,7 +193,6 @@ class Scorer:
             return ask(self._engine, ct, about, self._retry)
         finally:
             self._strikes.end()
-            self._strikes.forget(name)
 
 
 def unscored(

@@ -180,6 +180,8 @@ class ScoringWorker:
         for confirmation in confirmations:
             await confirmation
         acknowledge(events[: len(answered)])
+        if self._strikes is not None:
+            self._strikes.settle()
         self._pulse.acknowledged(time.monotonic(), len(answered))
         _count(answered, datetime.now(UTC))
 

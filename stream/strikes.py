@@ -39,6 +39,8 @@ class Strikes:
         self._folder = folder
         self._ledger = folder / "strikes.json"
         self._counted: dict[str, int] = {}
+        self._asked = ""
+        self._answered: set[str] = set()
         self._seen_ns = 0
         self._file: int | None = None
         try:
@@ -53,6 +55,7 @@ class Strikes:
 
     def begin(self, name: str) -> int:
         """Note that the engine is asked about `name`; return how often workers died over it."""
+        self._asked = name
         try:
             if self._file is not None:
                 if self._folder.stat().st_mtime_ns != self._seen_ns:  # another one came, or counted
@@ -64,20 +67,27 @@ class Strikes:
         return self._counted.get(name, 0)
 
     def end(self) -> None:
-        """Note that the engine has answered."""
+        """Note that the engine has answered, or is asked no more."""
+        self._answered.add(self._asked)
         try:
             if self._file is not None:
                 os.pwrite(self._file, b" " * NOTE_BYTES, 0)
         except OSError as error:
             self._give_up(error)
 
-    def forget(self, name: str) -> None:
-        """Begin anew: it was answered, or given up."""
-        if name not in self._counted:
+    def settle(self) -> None:
+        """Begin anew with what was answered since the last time, for it is acknowledged now.
+
+        Not earlier: a worker that dies over the next frame leaves all of them to be asked again,
+        and each would cost three workers more.
+        """
+        answered, self._answered = self._answered, set()
+        if answered.isdisjoint(self._counted):
             return
         try:
             with self._locked():
-                self._counted.pop(name)
+                for name in answered:
+                    self._counted.pop(name, None)
                 self._write()
         except OSError as error:
             self._give_up(error)

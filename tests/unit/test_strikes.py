@@ -38,7 +38,8 @@ def test_who_works_already_learns_of_it_when_the_next_one_starts(tmp_path):
     die_over(tmp_path, NAME)
     Strikes(tmp_path)  # the one that was started instead
     assert working.begin(NAME) == 1
-    working.forget(NAME)
+    working.end()
+    working.settle()
     assert Strikes(tmp_path).begin(NAME) == 0
 
 
@@ -49,7 +50,7 @@ def test_a_disk_that_refuses_later_keeps_no_frame_from_being_scored(tmp_path):
     os.close(full)
     assert strikes.begin(NAME) == 0
     strikes.end()
-    strikes.forget(NAME)
+    strikes.settle()
 
 
 def test_who_lives_or_had_nothing_in_hand_is_not_counted(tmp_path):
@@ -59,10 +60,13 @@ def test_who_lives_or_had_nothing_in_hand_is_not_counted(tmp_path):
     assert Strikes(tmp_path).begin(NAME) == 0
 
 
-def test_what_was_answered_begins_anew(tmp_path):
+def test_what_was_answered_begins_anew_once_it_is_settled(tmp_path):
     die_over(tmp_path, NAME)
     strikes = Strikes(tmp_path)
-    strikes.forget(NAME)
+    strikes.begin(NAME)
+    strikes.end()
+    assert Strikes(tmp_path).begin(NAME) == 1, "it is not acknowledged"
+    strikes.settle()
     assert strikes.begin(NAME) == 0
     assert json.loads((tmp_path / "strikes.json").read_text()) == {}
 
@@ -78,4 +82,4 @@ def test_a_folder_that_cannot_be_made_stops_nobody(tmp_path):
     strikes = Strikes(tmp_path / "file" / "below")
     assert strikes.begin(NAME) == 0
     strikes.end()
-    strikes.forget(NAME)
+    strikes.settle()

@@ -17,6 +17,7 @@ from support.stack import eventually
 from wire.errors import Reason
 from wire.topics import FRAMES, MAX_MESSAGE_BYTES
 
+IMPATIENT = (Path(__file__).parents[1] / "overload.py", "impatient")
 FAULTY = (Path(__file__).parents[2] / "reliability/sabotage.py", "faulty-engine")
 
 
@@ -97,6 +98,7 @@ def _failed(cell: Cell) -> set[object]:
 def overload(bench: Bench) -> None:
     """More comes than one worker can do: the ward is told, workers are added, order is kept."""
     bench.programs.setdefault("scoring", FAULTY)
+    bench.programs["watchdog"] = IMPATIENT
     cell = bench.cell()
     (cell.stack.folder / "home/engine-fault").write_text("slow")
     cell.open("scoring", "patients", "watchdog")
