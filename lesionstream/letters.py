@@ -166,7 +166,7 @@ def _file_line(file: Quarantined) -> Listed:
         engine=None,
         bytes=file.size_bytes,
         source=file.source,
-        topic=None,
+        topic=file.topic,
         patient=None,
         frame_id=None,
         quarantine=file.sha256,

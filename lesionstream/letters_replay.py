@@ -28,7 +28,7 @@ from wire.decode_pool import DecodePool
 from wire.errors import FrameError
 from wire.reading import read
 from wire.replayed import Replayed
-from wire.topics import DEAD_LETTERS
+from wire.topics import DEAD_LETTERS, FRAMES, STAT
 
 SOURCE = "/lesionstream/dead-letters"
 
@@ -181,7 +181,7 @@ def _sent_files(
                     why = why or str(item)
                 else:
                     names.keep(item)
-                    publisher.frame(item)
+                    publisher.frame(item, topic=STAT if file.topic == STAT.name else FRAMES)
             bar.advance(task)
             if why:
                 # Names of files may be names of patients: a person sees them, a log does not.

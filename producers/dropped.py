@@ -215,7 +215,12 @@ class Taker:
             if stamp_of(due.path) != due.stamp:
                 return Taken(Fate.CHANGED, frames)
             not_kept = set_aside(
-                kept, error, received, publisher=publisher, quarantine=self._quarantine
+                kept,
+                error,
+                received,
+                publisher=publisher,
+                quarantine=self._quarantine,
+                topic=self._topic,
             )
             if not_kept is not None:
                 return Taken(Fate.NOT_KEPT, frames, not_kept)

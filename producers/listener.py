@@ -264,7 +264,12 @@ class Listener:
         for problem in errors:
             metrics.UNUSABLE.labels(problem.reason.value).inc()
             not_kept = set_aside(
-                received, problem, now, publisher=delivery, quarantine=self._quarantine
+                received,
+                problem,
+                now,
+                publisher=delivery,
+                quarantine=self._quarantine,
+                topic=received.topic,
             )
             log.warning("not a frame", reason=problem.reason, detail=problem.detail)
             if not_kept is not None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from wire.envelope import rfc3339
 from wire.errors import FrameError
+from wire.topics import FRAMES, Topic
 
 MAX_BYTES = 10 << 30
 """Of all objects together. A full quarantine takes no more: what comes then is only reported."""
@@ -32,6 +33,7 @@ class Quarantined:
     """One object in quarantine.
 
     sha256 : of its bytes; its name.
+    topic : name of the topic on which its frames belong, `frames` or `frames.stat`.
     """
 
     sha256: str
@@ -40,6 +42,7 @@ class Quarantined:
     source: str
     size_bytes: int
     time: str
+    topic: str = FRAMES.name
 
 
 class QuarantineFull(Exception):
@@ -77,7 +80,12 @@ class Quarantine:
         self._count_at_s = float("-inf")
 
     def put(
-        self, sha256: str, chunks: Iterable[bytes], error: FrameError, source: str
+        self,
+        sha256: str,
+        chunks: Iterable[bytes],
+        error: FrameError,
+        source: str,
+        topic: Topic = FRAMES,
     ) -> Quarantined:
         """Keep an object; one that lies there already is left as it is.
 
@@ -90,9 +98,8 @@ class Quarantine:
         if known is not None:
             return known
         size = self._write_bounded(self._folder / sha256, chunks)
-        entry = Quarantined(
-            sha256, error.reason, error.detail, source, size, rfc3339(datetime.now(UTC))
-        )
+        now = rfc3339(datetime.now(UTC))
+        entry = Quarantined(sha256, error.reason, error.detail, source, size, now, topic.name)
         side_car = [json.dumps(asdict(entry)).encode()]
         written = self._write(self._folder / f"{sha256}.json", side_car)
         with self._lock:

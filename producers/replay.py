@@ -83,7 +83,7 @@ def replay(
                 pace.wait()
                 received = datetime.now(UTC)
                 if isinstance(item, FrameError):
-                    words = _set_aside(source, item, received, publisher, quarantine)
+                    words = _set_aside(source, item, received, publisher, quarantine, topic)
                     tally.failed.append((source.name, words))
                 else:
                     keep(item)
@@ -105,7 +105,10 @@ def _set_aside(
     received: datetime,
     publisher: Publisher,
     quarantine: Quarantine,
+    topic: Topic,
 ) -> str:
     """Keep and report what could not become a frame; return what went wrong."""
-    not_kept = set_aside(source, error, received, publisher=publisher, quarantine=quarantine)
+    not_kept = set_aside(
+        source, error, received, publisher=publisher, quarantine=quarantine, topic=topic
+    )
     return f"{error}; {not_kept}" if not_kept else str(error)

@@ -8,6 +8,7 @@ from producers.messages import Reporter
 from producers.quarantine import Quarantine, QuarantineFull
 from wire.errors import FrameError
 from wire.ids import payload_id_of
+from wire.topics import Topic
 
 
 class DicomObject(Protocol):
@@ -31,8 +32,13 @@ def set_aside(
     *,
     publisher: Reporter,
     quarantine: Quarantine,
+    topic: Topic,
 ) -> str | None:
     """Keep the object and report it to `frames.dead-letter`.
+
+    Parameters
+    ----------
+    topic : on which its frames belong.
 
     Returns
     -------
@@ -46,7 +52,7 @@ def set_aside(
     kept: str | None = None
     why_not: str | None = None
     try:
-        kept = quarantine.put(sha256, found.chunks(), error, found.name).sha256
+        kept = quarantine.put(sha256, found.chunks(), error, found.name, topic).sha256
     except FrameError:
         pass  # cannot be read: that is what `error` says, and there is nothing to keep
     except (QuarantineFull, OSError) as problem:

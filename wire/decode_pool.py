@@ -7,29 +7,24 @@ that child and nothing else.
 
 import atexit
 import contextlib
-import ctypes
 import fcntl
-import logging
 import mmap
 import multiprocessing
 import os
 import queue
-import resource
-import signal
-import struct
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from multiprocessing.reduction import recv_handle, send_handle
+from multiprocessing.reduction import send_handle
 from typing import Any, Self
 
+from wire.decode_channel import READY, SHARED_BYTES, Channel
+from wire.decode_child import serve
 from wire.errors import FrameError, Reason
-from wire.parcel import Garbled, Kinds, kinds_of, pack, unpack
+from wire.parcel import Garbled, kinds_of
 
 MEMORY_BYTES = 1 << 30
 """Address space of a child: its own 0.4 GiB and room for a 31 MiB frame several times over."""
@@ -39,24 +34,8 @@ DEADLINE_S = 30.0
 child (1 s) counts too."""
 
 START_S = 60.0
-READY = b"ready"
-
-SHARED_BYTES = 4 << 20
-"""Memory that a child shares with us: some CT slices, not a mammogram, as it is not given back."""
-
-MAX_BYTES = 256 << 20
-"""Of one part of a message: a child that claims more is not believed."""
-
-MAX_PARTS = 64
 
 KINDS = ("item", "end", "error")
-
-_TOO_LARGE = FrameError(Reason.TOO_LARGE, "needs more memory than allowed")
-_TOO_DEEP = FrameError(Reason.UNDECODABLE, "sequences nested too deeply")
-
-_IN_PIPE, _IN_MEMORY = b"p", b"m"
-_COUNT, _SIZE = struct.Struct("<I"), struct.Struct("<Q")
-PR_SET_PDEATHSIG = 1
 
 ATTEMPTS = 2
 """A child may be killed from outside (out of memory, an operator): only a second death is blamed
@@ -64,64 +43,9 @@ on the file."""
 
 
 @dataclass(slots=True, eq=False)
-class _Channel:
-    """One end of a pipe, and memory that both ends see.
-
-    The arguments of a call and its first item lie in the memory where they fit: for most files
-    that is all there is to say, and a pipe copies it four times, in small pieces. Nobody has to
-    wait for the memory: the arguments were read when the first item is put there, and the next
-    ones are put there only when all items were read. Later items go through the pipe.
-    """
-
-    pipe: Connection
-    memory: mmap.mmap
-    kinds: Kinds
-
-    def send(self, message: object, *, in_memory: bool = False) -> None:
-        parts = pack(message)
-        sizes = _COUNT.pack(len(parts)) + b"".join(_SIZE.pack(len(part)) for part in parts)
-        if in_memory and len(sizes) + sum(map(len, parts)) <= len(self.memory):
-            self.memory.seek(0)
-            for part in parts:
-                self.memory.write(part)
-            self.pipe.send_bytes(_IN_MEMORY + sizes)
-            return
-        self.pipe.send_bytes(_IN_PIPE + sizes)
-        for part in parts:
-            self.pipe.send_bytes(part)
-
-    def receive(self) -> Any:
-        """Return what the other end sent.
-
-        Raises
-        ------
-        Garbled        it is no message of ours.
-        OSError, EOFError  the other end is gone, or claims too much.
-        """
-        head = self.pipe.recv_bytes(1 + _COUNT.size + MAX_PARTS * _SIZE.size)
-        sizes = _sizes(head[1:])
-        if head[:1] == _IN_PIPE:
-            return unpack([self.pipe.recv_bytes(size) for size in sizes], self.kinds)
-        if sum(sizes) > len(self.memory):
-            raise Garbled("more than the memory holds")
-        self.memory.seek(0)
-        return unpack([self.memory.read(size) for size in sizes], self.kinds)
-
-
-def _sizes(told: bytes) -> list[int]:
-    """Return how long the parts of a message are."""
-    if len(told) < _COUNT.size or len(told) != _COUNT.size + _COUNT.unpack_from(told)[0] * 8:
-        raise Garbled("no sizes")
-    sizes = [size for (size,) in _SIZE.iter_unpack(told[_COUNT.size :])]
-    if not sizes or sum(sizes) > MAX_BYTES:
-        raise Garbled("too large, or nothing")
-    return sizes
-
-
-@dataclass(slots=True, eq=False)
 class _Child:
     process: SpawnProcess
-    channel: _Channel
+    channel: Channel
 
     def end(self) -> None:
         self.channel.pipe.close()
@@ -271,13 +195,13 @@ class DecodePool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_serve, args=(self._task, theirs, self._memory_bytes), daemon=True
+            target=serve, args=(self._task, theirs, self._memory_bytes), daemon=True
         )
         with _single_threaded_blas():
             process.start()
         theirs.close()
         shared = _shared_memory()
-        child = _Child(process, _Channel(ours, mmap.mmap(shared, SHARED_BYTES), self._kinds))
+        child = _Child(process, Channel(ours, mmap.mmap(shared, SHARED_BYTES), self._kinds))
         self._children.append(child)
         try:
             send_handle(ours, shared, process.pid)
@@ -342,42 +266,3 @@ def _single_threaded_blas() -> Iterator[None]:
             del os.environ["OPENBLAS_NUM_THREADS"]
         else:
             os.environ["OPENBLAS_NUM_THREADS"] = before
-
-
-def _serve(task: Callable[..., Iterator[Any]], pipe: Connection, memory_bytes: int) -> None:
-    """Serve in the child: answer until the parent closes the pipe, or dies (end of file)."""
-    # The parent decides when a child ends: a signal to the whole group must not look like a
-    # decoder that crashed on somebody's frame.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a looping one goes with us, too
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    warnings.simplefilter("ignore")
-    logging.disable(logging.CRITICAL)  # decoders quote values of the data set
-    _silence_codecs()
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        shared = recv_handle(pipe)
-        channel = _Channel(pipe, mmap.mmap(shared, SHARED_BYTES), kinds_of(task))
-        os.close(shared)
-        pipe.send_bytes(READY)
-        while True:
-            args = channel.receive()
-            try:
-                for number, item in enumerate(task(*args)):
-                    channel.send(("item", item), in_memory=number == 0)
-                channel.send(("end", None))
-            except FrameError as error:
-                channel.send(("error", error))
-            except MemoryError:
-                channel.send(("error", _TOO_LARGE))
-            except RecursionError:
-                channel.send(("error", _TOO_DEEP))
-
-
-def _silence_codecs() -> None:
-    """Send what C libraries print to stderr to nowhere: it may quote the file."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)

@@ -17,7 +17,7 @@ from producers.quarantine import Quarantine
 from wire.dead_letters import DeadLetter
 from wire.errors import FrameError, Reason
 from wire.records import FrameAddress
-from wire.topics import DEAD_LETTERS, FRAMES
+from wire.topics import DEAD_LETTERS, FRAMES, STAT
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
 
@@ -133,7 +133,7 @@ def letters(stack):
             file.writestr(f"{number}.dcm", part10(ds))
     quarantine = Quarantine(stack.folder / "home" / "quarantine")
     error = FrameError(Reason.UNDECODABLE, "archive member cannot be read")
-    quarantine.put("ab" * 32, [archive.getvalue()], error, "scans.zip")
+    quarantine.put("ab" * 32, [archive.getvalue()], error, "scans.zip", STAT)
     quarantine.put("cd" * 32, [b"broken"], error, "broken.dcm")
     return stack
 
@@ -145,7 +145,8 @@ def test_filters_archives_and_what_is_left(letters, command, listed, replayed):
     files = {"scans.zip", "broken.dcm"}
     assert ids() == {"1", "2", "3", "4", "5"} | files
     assert ids("--reason", "quality", "--reason", "not-deidentified") == {"2", "4"}
-    assert ids("--topic", "frames") == ids("--engine", "lesion", "--patient", "p-1") == {"1"}
+    assert ids("--topic", "frames") == {"1", "broken.dcm"}
+    assert ids("--engine", "lesion", "--patient", "p-1") == {"1"}
     assert ids("--patient", "p-2", "--until", "1h") == ids("--since", "2999-01-01") == set()
     by_id = {entry["frame_id"] or entry["source"]: entry for entry in listed()}
     assert {name: entry["state"] for name, entry in by_id.items()} == {
@@ -163,7 +164,8 @@ def test_filters_archives_and_what_is_left(letters, command, listed, replayed):
     assert replayed("--patient", "p-2", "--limit", "1")[1] == 1
     said, sent = replayed("--all", code=1)
     assert "3 sent again, 1 still cannot be used" in said
-    assert sent == 2 + 3, "of the archive, each image"
+    assert sent == 2, "letters"
+    assert len(letters.records(STAT)) == 3, "of the archive, each image, and it was urgent"
     after = {entry["frame_id"] or entry["source"]: entry["state"] for entry in listed()}
     assert after == {
         "1": "replayed", "2": "replayed", "3": "replayed", "4": "not-kept", "5": "replayed",

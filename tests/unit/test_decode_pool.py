@@ -13,7 +13,8 @@ from multiprocessing.connection import Connection
 import numpy as np
 import pytest
 
-from wire.decode_pool import SHARED_BYTES, DecodePool, DecoderUnavailable
+from wire.decode_channel import SHARED_BYTES
+from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.errors import FrameError, Reason
 
 

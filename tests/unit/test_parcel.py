@@ -21,7 +21,8 @@ from support.phantoms import chest_hu, dataset, part10
 from identity.named import Named
 from producers.prepare import Prepared, prepare_source
 from producers.sources import Source
-from wire.decode_pool import MAX_PARTS, DecodePool, _Channel
+from wire.decode_channel import MAX_PARTS, Channel
+from wire.decode_pool import DecodePool
 from wire.errors import FrameError, Reason
 from wire.frame import Frame, decode_frame, decode_message
 from wire.parcel import Garbled, kinds_of, pack, unpack
@@ -145,7 +146,7 @@ def test_nothing_else_is_packed(value):
 def channel():
     ours, theirs = Pipe()
     with ours, theirs, mmap.mmap(-1, 4096) as memory:
-        yield _Channel(ours, memory, KINDS), theirs
+        yield Channel(ours, memory, KINDS), theirs
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_words_that_are_no_message_are_garbled(channel, words):
 
 def liar(file: str) -> Iterator[str]:
     """Answer as a process that was taken over: past the pool, straight into its pipe."""
-    (mine,) = (found for found in gc.get_objects() if isinstance(found, _Channel))
+    (mine,) = (found for found in gc.get_objects() if isinstance(found, Channel))
     mine.pipe.send_bytes(pickle.dumps(("item", Evil(Path(file)))))
     yield "never seen"
 
