@@ -11,7 +11,6 @@ from monitor import views
 from wire.patient import Patient
 from wire.records import Limits, Therapy
 
-
 # -- who may see what -----------------------------------------------------------------------------
 
 
