@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_S = 6.0
 """A killed worker's partitions move after it, and so do those of one that stands still for longer.
-Kafka's own floor; what 10 and 30 s would cost: docs/operations.md, Scaling."""
+Kafka's own floor; what 10 and 30 s would cost: docs/operations.md, Handing over."""
 
 HEARTBEAT_S = 1.5
 """A worker learns of a rebalance by its next heartbeat: what others leave waits for it."""
