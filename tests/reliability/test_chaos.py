@@ -9,7 +9,7 @@ from support.bench import opened
 from support.cells import CELLS
 from support.record import note_run
 
-SHORT = ("scoring", "patients", "redis")
+SHORT = ("scoring", "patients")
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
 
