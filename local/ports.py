@@ -3,6 +3,7 @@
 import json
 import secrets
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,10 @@ PORTS = range(20_000, 30_000)
 outgoing connection takes a server's port while it is down."""
 
 _TRIES = 200
+
+FREED_S = 1.0
+"""What was killed a moment ago may hold its port a moment longer: the first of its threads is gone,
+and the last one, which closes the files, is not. Seen on a busy machine."""
 
 
 def remembered(file: Path) -> dict[str, int]:
@@ -39,10 +44,20 @@ def claim(file: Path, names: Sequence[str]) -> dict[str, int]:
     ports: dict[str, int] = {}
     for name in names:
         port = noted.get(name, 0)
-        keep = port in PORTS and port not in ports.values() and is_free(port)
+        keep = port in PORTS and port not in ports.values() and _is_freed(port)
         ports[name] = port if keep else _pick(set(ports.values()))
     file.write_text(json.dumps(ports) + "\n")
     return ports
+
+
+def _is_freed(port: int) -> bool:
+    """Whether `port` is free, or becomes it in a moment."""
+    ends_s = time.monotonic() + FREED_S
+    while not is_free(port):
+        if time.monotonic() > ends_s:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def is_free(port: int) -> bool:

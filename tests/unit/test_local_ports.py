@@ -1,6 +1,7 @@
 """`local.ports`: picked once, remembered, replaced only when taken."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def test_only_a_taken_port_is_replaced(file: Path) -> None:
         after = ports.claim(file, ("client", "controller"))
     assert after["client"] != before["client"]
     assert after["controller"] == before["controller"]
+
+
+def test_a_port_that_is_freed_in_a_moment_is_kept(file: Path) -> None:
+    before = ports.claim(file, ("client",))
+    with socket.create_server(("127.0.0.1", before["client"])) as server:
+        later = threading.Timer(ports.FREED_S / 4, server.close)
+        later.start()
+        assert ports.claim(file, ("client",)) == before
+        later.join()
 
 
 def test_what_is_left_of_a_killed_servers_connection_does_not_count() -> None:
