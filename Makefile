@@ -1,8 +1,9 @@
 # Every target that needs the tools makes them first (`make setup`), so a fresh clone starts anywhere.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-training chaos soak conformance audit lint format types up down docs lock clean
+.PHONY: help setup setup-tests demo test test-training chaos soak bench bench-check bench-peers conformance audit lint format types up down docs lock clean
 
 BIN := .venv/bin
+PEERS := .venv-bench/bin
 LOCK := PIP_FIND_LINKS= PIP_INDEX_URL= PIP_EXTRA_INDEX_URL= CUSTOM_COMPILE_COMMAND="make lock" \
     $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-emit-index-url \
     --no-emit-find-links --no-emit-trusted-host --allow-unsafe --no-emit-options
@@ -32,6 +33,16 @@ chaos: setup-tests ## fifteen kinds of faults on a whole stack, and six broken b
 
 soak: setup-tests ## the tests that take minutes to observe
 	@exec $(BIN)/python -m pytest -m soak $(ARGS)
+
+bench: setup bench-peers ## docs/performance.* anew, against others who do the same (DATA=folder: real frames, too)
+	@exec $(BIN)/python -m benchmarks.speed --python $(PEERS)/python $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+bench-check: setup bench-peers ## the same in short: ratios against those of the last release, warns at 1.25
+	@exec $(BIN)/python -m benchmarks.speed --python $(PEERS)/python --check --repeats 2 --frames 120 --threads 1 --seconds 0 --scale 1 $(ARGS)
+
+bench-peers: setup
+	@test -x $(PEERS)/python || $(BIN)/python -m venv .venv-bench
+	@$(PEERS)/pip install --quiet -e '.[bench]'
 
 conformance: setup ## docs/conformance-files.md anew: each file of DATA=folder by C-STORE and by replay
 	@exec $(BIN)/python -m benchmarks.conformance "$(or $(DATA),$$LESIONSTREAM_DATA/dicom)"

@@ -28,12 +28,12 @@ from producers.scanner.course import Course, Patient, patients
 from producers.scanner.series import Scan, scans
 from stream.fold import fold_finding
 from stream.growth import uncertainty_mm
+from stream.looking import look
 from stream.policies import choose
 from stream.replay import Verdict, replay
 from stream.scoring import Message, Scorer
 from wire.assessment import Assessment, Lesion
 from wire.envelope import Envelope
-from wire.frame import decode_frame
 from wire.patient import Patient as State
 from wire.records import Finding, FrameAddress
 
@@ -151,7 +151,7 @@ def follow(people: Sequence[Patient], slices: int, engine: Engine) -> Followed:
 
 
 def _scored(scan: Scan, engine: Engine, advance: Any) -> tuple[dict[str, Any], list[Finding]]:
-    scorer = Scorer(engine, decode=decode_frame, now_ms=lambda: time.monotonic() * 1000)
+    scorer = Scorer(engine, look=look, now_ms=lambda: time.monotonic() * 1000)
     truths, findings = [], []
     for number, image in enumerate(scan.images()):
         image.dataset.PatientIdentityRemoved = "YES"

@@ -26,7 +26,8 @@ from engines.errors import (
 )
 from engines.loading import DEFAULT_ENGINE, list_engines, load_engine
 from engines.plausible import implausible
-from engines.protocol import Candidate, CtSlice, Engine, Score
+from engines.preparing import prepare
+from engines.protocol import Candidate, CtSlice, Engine, Preparation, Prepared, Score
 
 __all__ = [
     "DEFAULT_ENGINE",
@@ -44,8 +45,11 @@ __all__ = [
     "NotScorable",
     "NotScorableReason",
     "OperatingPoints",
+    "Preparation",
+    "Prepared",
     "Score",
     "implausible",
     "list_engines",
     "load_engine",
+    "prepare",
 ]

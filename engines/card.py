@@ -40,6 +40,30 @@ class Accepted(_Frozen):
     sop_class_uids: tuple[Text, ...]
     body_parts: tuple[Text, ...]
 
+    def accepts(
+        self, *, modality: str | None, sop_class_uid: str | None, body_part: str | None
+    ) -> bool:
+        """Tell whether an image is of the kind this engine was made for.
+
+        Parameters
+        ----------
+        modality, sop_class_uid, body_part : as in the image; None where the image does not say.
+
+        Returns
+        -------
+        bool
+            False when anything the image says is against it, or when it says neither what
+            modality nor what SOP class it is. An unset body part never refuses: many scanners
+            leave it out.
+        """
+        if modality is None and sop_class_uid is None:
+            return False
+        said = ((modality, self.modalities), (sop_class_uid, self.sop_class_uids))
+        if any(value is not None and known and value not in known for value, known in said):
+            return False
+        part = (body_part or "").strip().upper()
+        return not part or not self.body_parts or any(word in part for word in self.body_parts)
+
 
 class InputSpec(_Frozen):
     """The tensor a model takes.
@@ -136,7 +160,7 @@ class EngineCard(_Frozen):
     task : what the model answers.
     simulated : True for a stand-in that was not trained on patients.
     description : one paragraph for a person.
-    accepted : images it was made for; ask with `accepts`.
+    accepted : images it was made for; ask with `accepted.accepts`.
     input : the tensor it takes.
     operating_points : thresholds.
     calibration_shift : what was added to the calibrated logit of `lesion_probability` so that
@@ -173,31 +197,3 @@ class EngineCard(_Frozen):
         if self.precision not in ("fp32", *(v.precision for v in self.variants)):
             raise ValueError(f"precision {self.precision} is none of the variants")
         return self
-
-    def accepts(
-        self, *, modality: str | None, sop_class_uid: str | None, body_part: str | None
-    ) -> bool:
-        """Tell whether an image is of the kind this engine was made for.
-
-        Parameters
-        ----------
-        modality, sop_class_uid, body_part : as in the image; None where the image does not say.
-
-        Returns
-        -------
-        bool
-            False when anything the image says is against it, or when it says neither what
-            modality nor what SOP class it is. An unset body part never refuses: many scanners
-            leave it out.
-        """
-        if modality is None and sop_class_uid is None:
-            return False
-        said = (
-            (modality, self.accepted.modalities),
-            (sop_class_uid, self.accepted.sop_class_uids),
-        )
-        if any(value is not None and known and value not in known for value, known in said):
-            return False
-        part = (body_part or "").strip().upper()
-        words = self.accepted.body_parts
-        return not part or not words or any(word in part for word in words)

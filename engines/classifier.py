@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from engines.card import EngineCard, InputSpec
 from engines.errors import EngineFailed
 from engines.model import Model
-from engines.preprocess import prepare
-from engines.protocol import CtSlice, Score
+from engines.preparing import prepare
+from engines.protocol import CtSlice, Preparation, Prepared, Score
 
 
 class Classifier:
@@ -35,27 +35,28 @@ class Classifier:
             )
         if len(model.outputs) != 1:
             raise EngineFailed(f"model.onnx has outputs {model.outputs}; a classifier has one")
-        self._size = view_size(card.input)
+        size = view_size(card.input)
+        self.preparation = Preparation("views", card.input.hu_window, size)
         self.card = card
         self.backend, self.precision = model.backend, model.precision
         self._model = model
 
     def score(self, ct: CtSlice) -> Score:
-        """Score one slice; see `engines.Engine.score`."""
-        spec = self.card.input
+        """Prepare and score one slice; see `engines.Engine.score`."""
+        return self.infer(prepare(ct, self.preparation))
+
+    def infer(self, prepared: Prepared) -> Score:
+        """Score one prepared slice; see `engines.Engine.infer`."""
         began = time.perf_counter()
-        prepared = prepare(ct, size=self._size, hu_window=spec.hu_window)
-        ready = time.perf_counter()
         probability = max(
-            view_probability(self._model, view.pixels, spec) for view in prepared.views
+            view_probability(self._model, view, self.card.input) for view in prepared.views
         )
-        ended = time.perf_counter()
         return Score(
             lesion_probability=probability,
             lesions=(),
-            quality=prepared.quality,
-            preprocess_ms=(ready - began) * 1000.0,
-            inference_ms=(ended - ready) * 1000.0,
+            quality=dict(prepared.quality),
+            preprocess_ms=prepared.preprocess_ms,
+            inference_ms=(time.perf_counter() - began) * 1000.0,
         )
 
     def close(self) -> None:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from engines.card import EngineCard
 from engines.errors import EngineFailed
 from engines.heat_map import CELL_MM, Peak, find_peaks
-from engines.lung_field import HEIGHT, WIDTH, LungField, cut_field, parts
+from engines.lung_field import HEIGHT, WIDTH, parts
 from engines.model import Model
-from engines.preprocess import find_lungs_in
-from engines.protocol import Candidate, CtSlice, Score
+from engines.preparing import prepare
+from engines.protocol import Candidate, CtSlice, Preparation, Prepared, Score
 
 HEAT, DIAMETER = "heat", "diameter_mm"
 INPUT_SHAPE = (1, 1, HEIGHT, WIDTH)
@@ -46,29 +46,31 @@ class Detector:
             )
         if set(model.outputs) != {HEAT, DIAMETER}:
             raise EngineFailed(f"outputs are {model.outputs}, not {HEAT} and {DIAMETER}")
+        self.preparation = Preparation("field", card.input.hu_window)
         self.card = card
         self.backend, self.precision = model.backend, model.precision
         self._model = model
 
     def score(self, ct: CtSlice) -> Score:
-        """Score one slice; see `engines.Engine.score`."""
+        """Prepare and score one slice; see `engines.Engine.score`."""
+        return self.infer(prepare(ct, self.preparation))
+
+    def infer(self, prepared: Prepared) -> Score:
+        """Score one prepared slice; see `engines.Engine.infer`."""
         began = time.perf_counter()
-        found = find_lungs_in(ct)
-        field = cut_field(found.grid, found.lungs.masks, self.card.input.hu_window)
-        ready = time.perf_counter()
-        heat, diameter = field_maps(self._model, field.pixels)
+        (field,) = prepared.views
+        heat, diameter = field_maps(self._model, field)
         peaks = find_peaks(heat, diameter)
         ended = time.perf_counter()
         probability = float(heat.max())
-        scale = (found.grid.shape[0] / ct.hu.shape[0], found.grid.shape[1] / ct.hu.shape[1])
         positive = probability >= self.card.operating_points.screen
         return Score(
             lesion_probability=probability,
-            lesions=tuple(_in_frame(peak, field, scale) for peak in peaks),
-            quality=found.quality,
-            preprocess_ms=(ready - began) * 1000.0,
-            inference_ms=(ended - ready) * 1000.0,
-            heat_map=_picture(heat, field, found.grid.shape) if positive else None,
+            lesions=tuple(_in_frame(peak, prepared) for peak in peaks),
+            quality=dict(prepared.quality),
+            preprocess_ms=prepared.preprocess_ms,
+            inference_ms=(ended - began) * 1000.0,
+            heat_map=_picture(heat, prepared) if positive else None,
         )
 
     def close(self) -> None:
@@ -119,25 +121,25 @@ def _checked(
     return heat[0, 0], diameter[0, 0]
 
 
-def _in_frame(peak: Peak, field: LungField, scale: tuple[float, float]) -> Candidate:
-    """Bring a peak from the field's 1 mm pixels to the frame's own; `scale` is mm a pixel."""
-    row_mm, column_mm = scale
-    x = (peak.x + field.x_mm + 0.5) / column_mm - 0.5
-    y = (peak.y + field.y_mm + 0.5) / row_mm - 0.5
+def _in_frame(peak: Peak, prepared: Prepared) -> Candidate:
+    """Bring a peak from the field's 1 mm pixels to the frame's own."""
+    row_mm, column_mm = (
+        grid / size for grid, size in zip(prepared.grid_shape, prepared.shape, strict=True)
+    )
+    x = (peak.x + prepared.x_mm + 0.5) / column_mm - 0.5
+    y = (peak.y + prepared.y_mm + 0.5) / row_mm - 0.5
     width, height = peak.diameter_mm / column_mm, peak.diameter_mm / row_mm
     box = (x - width / 2, y - height / 2, width, height)
     return Candidate(peak.probability, x, y, peak.diameter_mm, box)
 
 
-def _picture(
-    heat: NDArray[np.float32], field: LungField, shape: tuple[int, ...]
-) -> NDArray[np.uint8]:
+def _picture(heat: NDArray[np.float32], prepared: Prepared) -> NDArray[np.uint8]:
     """Draw the heat map over the whole frame: (<= 64, <= 64) uint8, each pixel its greatest value.
 
     The greatest, not the mean: a peak must be as high on the picture as in the finding.
     """
-    full = np.zeros([-(-size // CELL_MM) for size in shape], dtype=np.float32)
-    top, left = field.y_mm // CELL_MM, field.x_mm // CELL_MM
+    full = np.zeros([-(-size // CELL_MM) for size in prepared.grid_shape], dtype=np.float32)
+    top, left = prepared.y_mm // CELL_MM, prepared.x_mm // CELL_MM
     room = full[top : top + heat.shape[0], left : left + heat.shape[1]]
     room[:] = heat[: room.shape[0], : room.shape[1]]
     cells = -(-max(full.shape) // _PICTURE)

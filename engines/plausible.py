@@ -10,24 +10,24 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from engines.protocol import Candidate, CtSlice, Score
+from engines.protocol import Candidate, Score
 
 
-def implausible(score: object, ct: CtSlice) -> str:
-    """Say in words what is wrong with an answer about `ct`; "" where nothing is.
+def implausible(score: object, shape: tuple[int, int]) -> str:
+    """Say in words what is wrong with an answer about a slice of (H, W) pixels; "": nothing.
 
     The words hold no text of the engine: it may quote what it was given.
     """
     if not isinstance(score, Score):
         return f"it answered with a {type(score).__name__}"
-    return next(_problems(score, ct), "")
+    return next(_problems(score, shape), "")
 
 
-def _problems(score: Score, ct: CtSlice) -> Iterator[str]:
+def _problems(score: Score, shape: tuple[int, int]) -> Iterator[str]:
     if not _within(score.lesion_probability, 0.0, 1.0):
         yield f"lesion_probability is {_said(score.lesion_probability)}"
     for number, lesion in enumerate(score.lesions, 1):
-        yield from (f"lesion {number}: {words}" for words in _about_lesion(lesion, ct))
+        yield from (f"lesion {number}: {words}" for words in _about_lesion(lesion, shape))
     for name, value in score.quality.items():
         if not _within(value):
             yield f"quality {name!r} is {_said(value)}"
@@ -39,8 +39,8 @@ def _problems(score: Score, ct: CtSlice) -> Iterator[str]:
         yield f"heat_map is {heat.dtype} {heat.shape}"
 
 
-def _about_lesion(lesion: Candidate, ct: CtSlice) -> Iterator[str]:
-    height, width = ct.hu.shape
+def _about_lesion(lesion: Candidate, shape: tuple[int, int]) -> Iterator[str]:
+    height, width = shape
     if not _within(lesion.probability, 0.0, 1.0):
         yield f"probability is {_said(lesion.probability)}"
     # A whole number is the centre of a pixel: the frame begins half a pixel before 0.

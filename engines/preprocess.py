@@ -42,20 +42,6 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Views:
-    """The lungs of a slice: 1 or 2 views, the one at the image's left first, and what was measured.
-
-    Attributes
-    ----------
-    views : one a lung.
-    quality : see `Found`.
-    """
-
-    views: tuple[View, ...]
-    quality: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     """A slice on its 1 mm grid, its lungs, and what was measured.
 
@@ -105,24 +91,18 @@ def find_lungs_in(ct: CtSlice) -> Found:
     return Found(grid, lungs, quality)
 
 
-def prepare(
-    ct: CtSlice, *, size: int = VIEW_SIZE, hu_window: tuple[float, float] = HU_WINDOW
-) -> Views:
-    """Cut the lungs out of a slice, each brought to a classifier's shape.
+def cut_views(
+    found: Found, *, size: int = VIEW_SIZE, hu_window: tuple[float, float] = HU_WINDOW
+) -> tuple[View, ...]:
+    """Cut out 1 or 2 lungs, the one at the image's left first, each in a classifier's shape.
 
     Parameters
     ----------
     size : side of the views, pixels.
     hu_window : (low, high) HU that become 0 and 1.
-
-    Raises
-    ------
-    NotScorable  see `find_lungs_in`.
     """
-    found = find_lungs_in(ct)
     masks = found.lungs.masks
-    views = tuple(lung_view(found.grid, mask, size=size, hu_window=hu_window) for mask in masks)
-    return Views(views, found.quality)
+    return tuple(lung_view(found.grid, mask, size=size, hu_window=hu_window) for mask in masks)
 
 
 def to_grid(hu: NDArray[np.float32], pixel_spacing_mm: tuple[float, float]) -> NDArray[np.float32]:

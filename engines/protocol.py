@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,45 @@ class CtSlice:
 
     hu: NDArray[np.float32]
     pixel_spacing_mm: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is done to a slice before an engine's network sees it; data, so that any process can.
+
+    Attributes
+    ----------
+    kind : "field" is both lungs on one picture of 1 mm pixels, "views" is one square for each.
+    hu_window : (low, high) HU that become 0 and 1.
+    size : side of the squares in pixels; nothing for a field.
+    """
+
+    kind: Literal["field", "views"]
+    hu_window: tuple[float, float]
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A slice as an engine's network takes it; what `Preparation` says was done to it.
+
+    Attributes
+    ----------
+    shape : (H, W) of the slice.
+    grid_shape : (H, W) of the same on 1 mm pixels.
+    views : float32 in [0, 1]: one field, or one square for each lung.
+    x_mm, y_mm : column and row, on the 1 mm grid, of the first view's upper left corner.
+    quality : named measurements; see `engines.preprocess.Found`.
+    preprocess_ms : how long it took, ms.
+    """
+
+    shape: tuple[int, int]
+    grid_shape: tuple[int, int]
+    views: tuple[NDArray[np.float32], ...]
+    x_mm: int
+    y_mm: int
+    quality: tuple[tuple[str, float], ...]
+    preprocess_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +115,7 @@ class Engine(Protocol):
     ----------
     card : the model's own description, from its engine.json.
     backend, precision : what computes and how, e.g. "onnxruntime-cpu" and "fp32".
+    preparation : what `engines.prepare` does to a slice for it.
     """
 
     @property
@@ -90,8 +130,20 @@ class Engine(Protocol):
     def precision(self) -> str:
         """Number format of the weights and sums, e.g. ``"fp32"``."""
 
+    @property
+    def preparation(self) -> Preparation:
+        """What `engines.prepare` does to a slice for it."""
+
+    def infer(self, prepared: Prepared) -> Score:
+        """Score one prepared slice; the answer depends on nothing else, to the last bit.
+
+        Raises
+        ------
+        EngineFailed  the runtime failed; close the engine and load it again.
+        """
+
     def score(self, ct: CtSlice) -> Score:
-        """Score one slice; the answer depends on nothing but the slice, to the last bit.
+        """Prepare and score one slice.
 
         Raises
         ------

@@ -21,8 +21,24 @@ def start(
     stderr: IO[bytes] | int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `lesionstream COMMAND...` as a child that gets SIGTERM when this process ends."""
-    return subprocess.Popen(  # noqa: S603 -- our own command
+    return start_program(
         [sys.executable, "-m", "lesionstream", *command],
+        environment=environment,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def start_program(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    stdout: IO[bytes] | int | None = None,
+    stderr: IO[bytes] | int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start any program of ours as such a child."""
+    return subprocess.Popen(  # noqa: S603 -- our own programs
+        list(command),
         env=dict(os.environ) | dict(environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=stdout,

@@ -18,12 +18,12 @@ from lesionstream.settings import SettingsError, settings
 from producers.prepare import prepare_source
 from producers.replay import prepared_frames
 from producers.sources import Source, find
+from stream.looking import look
 from stream.retrying import Retry
 from stream.scoring import Message, Scorer, unscored
 from wire.decode_pool import DecodePool
 from wire.envelope import Envelope
 from wire.errors import FrameError
-from wire.frame import decode_frame
 from wire.ids import payload_id_of
 from wire.records import NO_ENGINE_USED, Finding, FramePath, StageTimes
 
@@ -35,7 +35,7 @@ def infer(paths: Sequence[Path], *, engine: str | None, device: str | None, json
     loaded = catalogue.load(engine, device=device)
     scorer = Scorer(
         loaded,
-        decode=decode_frame,
+        look=look,
         now_ms=lambda: time.monotonic() * 1000,
         retry=Retry(chance=random.random, sleep=time.sleep),
     )

@@ -1,6 +1,6 @@
-"""Ask an engine about a slice until it says something, or it is clear that it does not."""
+"""Ask an engine about a prepared slice until it says something, or it is clear that it does not."""
 
-from engines import CtSlice, Engine, EngineFailed, NotScorable, Score, implausible
+from engines import Engine, EngineFailed, NotScorable, Prepared, Score, implausible
 from stream.retrying import GaveUp, Retry
 from wire.errors import FrameError, Reason
 from wire.frame import Attributes
@@ -18,8 +18,8 @@ class EngineGaveUp(FrameError):
         self.attempts = attempts
 
 
-def ask(engine: Engine, ct: CtSlice, about: Attributes, retry: Retry) -> Score:
-    """Return what `engine` says of `ct`: probabilities that are some, lesions within the frame.
+def ask(engine: Engine, prepared: Prepared, about: Attributes, retry: Retry) -> Score:
+    """Return what `engine` says of a slice: probabilities that are some, lesions within the frame.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def ask(engine: Engine, ct: CtSlice, about: Attributes, retry: Retry) -> Score:
     """
 
     def once() -> Score:
-        score = engine.score(ct)
-        wrong = implausible(score, ct)
+        score = engine.infer(prepared)
+        wrong = implausible(score, prepared.shape)
         if wrong:
             raise _NoScore(wrong)
         return score

@@ -44,7 +44,7 @@ FETCH_BYTES = 2 << 20
 """A fetch of one partition: 24 of them fit into one answer, so that none has to wait for the others
 to be worked off. A larger message comes all the same (KIP-74)."""
 
-BUFFERED_MESSAGES = 32
+BUFFERED_MESSAGES = 4096
 """In Faust's queue. What all buffers hold together is bounded by bytes: `stream.bounded`."""
 
 PRODUCER_TIMEOUT_S = 300
@@ -131,6 +131,12 @@ async def batches(
         yield cast(list[EventT[bytes]], events)
 
 
+async def events_of(stream: StreamT[bytes]) -> AsyncIterator[EventT[bytes]]:
+    """Yield events, one by one, that nobody but us acknowledges."""
+    async for event in cast(Stream[bytes], cast(Stream[bytes], stream).noack()).events():
+        yield cast(EventT[bytes], event)
+
+
 def headers_of(event: EventT[bytes]) -> list[tuple[str, bytes | None]]:
     """Return all headers of an event, in order."""
     headers = event.message.headers or ()
@@ -212,6 +218,14 @@ def leave(app: faust.App, events: Iterable[EventT[bytes]]) -> None:
         for event in events:
             if not event.message.acked:
                 app.consumer.unacked.discard(event.message)
+
+
+def committed(app: faust.App, event: EventT[bytes]) -> bool:
+    """Tell whether nobody will be given an acknowledged event again, whatever ends."""
+    place = event.message.tp
+    if place not in app.consumer.assignment():
+        return True  # before it is given away, all is committed: `stream.bounded`
+    return int(app.monitor.tp_committed_offsets.get(place, -1)) > event.message.offset
 
 
 def run(app: faust.App, *, log_level: int) -> None:

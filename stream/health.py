@@ -85,12 +85,14 @@ class Pulse:
         with self._lock:
             self._beat = replace(self._beat, loading=loading)
 
-    def acknowledged(self, now_s: float, messages: int) -> None:
-        """Say that the batch in hand was acknowledged."""
+    def acknowledged(
+        self, now_s: float, messages: int, in_hand_since_s: float | None = None
+    ) -> None:
+        """Say that messages were acknowledged, and since when others are in hand."""
         with self._lock:
             self._beat = replace(
                 self._beat,
-                in_hand_since_s=None,
+                in_hand_since_s=in_hand_since_s,
                 answered=self._beat.answered + messages,
                 answered_s=now_s,
             )

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Candidate, CtSlice, Engine, Score
-from stream import quality
+from engines import Candidate, Engine, Score
 from stream.asking import EngineGaveUp, ask
+from stream.looking import Looked, Wanted
 from stream.retrying import Retry
 from stream.strikes import MOST, Strikes
 from wire import burned_in, ids
@@ -25,7 +25,7 @@ from wire.dead_letters import DeadLetter
 from wire.decode_pool import DecoderUnavailable
 from wire.envelope import Envelope
 from wire.errors import FrameError, Reason
-from wire.frame import Attributes, Frame
+from wire.frame import Attributes
 from wire.records import (
     NO_ENGINE_USED,
     EngineUsed,
@@ -41,7 +41,8 @@ MAX_LESIONS = 32
 ONCE = Retry(chance=lambda: 0.0, sleep=lambda pause_s: None, pauses_s=())
 """No retry: what fails is asked once."""
 
-Decoder = Callable[[bytes | None, int | None], Frame]
+Look = Callable[[bytes | None, int | None, Wanted], Looked]
+"""`stream.looking.look`, or the same in a process that may die."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +59,40 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer to one message. key : Kafka key of the finding, the pseudonym where known."""
+    """The answer to one message.
+
+    key : Kafka key of the finding, the pseudonym where known.
+    value : the finding as JSON.
+    """
 
     key: str
     finding: Finding
+    value: bytes
     dead_letter: DeadLetter | None
 
 
+@dataclass(frozen=True, slots=True)
+class Readied:
+    """A message whose frame was looked at, or why it could not be.
+
+    started_ms : when it was taken up, on the scorer's clock.
+    queued_ms : how long it had waited by then; None where nobody says.
+    looked_ms : how long it was looked at.
+    """
+
+    message: Message
+    looked: Looked | FrameError
+    started_ms: float
+    queued_ms: float | None
+    looked_ms: float
+
+
 class Scorer:
-    """Score messages with one engine. Blocking; one scorer, one thread.
+    """Score messages with one engine. Blocking: `ready` on any threads, `finish` on one.
 
     Parameters
     ----------
-    decode : `wire.frame.decode_frame`, or the same in a process that may die.
+    look : `stream.looking.look`, or the same in a process that may die.
     now_ms : a clock that only moves forward, ms; its zero does not matter.
     retry : how an engine that failed is asked again; None: it is not.
     strikes : over which frames workers died; None: that is not kept.
@@ -80,17 +102,18 @@ class Scorer:
         self,
         engine: Engine,
         *,
-        decode: Decoder,
+        look: Look,
         now_ms: Callable[[], float],
         retry: Retry | None = None,
         strikes: Strikes | None = None,
     ) -> None:
         self._strikes = strikes
         self._engine = engine
-        self._decode = decode
+        self._look = look
         self._now_ms = now_ms
         self._retry = retry or ONCE
         card = engine.card
+        self._wanted = Wanted.by(engine)
         self._used = EngineUsed(
             name=card.name,
             version=card.version,
@@ -102,7 +125,11 @@ class Scorer:
         )
 
     def answer(self, message: Message, taken: datetime) -> Outcome:
-        """Answer one message, whatever is in it: no message may stop all that come after it.
+        """Answer one message, whatever is in it; see `ready` and `finish`."""
+        return self.finish(self.ready(message, taken))
+
+    def ready(self, message: Message, taken: datetime) -> Readied:
+        """Look at a message; the engine is not asked yet.
 
         Parameters
         ----------
@@ -112,87 +139,82 @@ class Scorer:
         ------
         DecoderUnavailable   nothing can be decoded at all; no frame is to blame.
         """
+        started = self._now_ms()
+        looked: Looked | FrameError
         try:
-            outcome = self.score(message, taken)
-            outcome.finding.to_json()
+            looked = self._look(message.value, message.envelope.frame_number, self._wanted)
+        except FrameError as error:
+            looked = error
         except DecoderUnavailable:
             raise
+        except Exception as unexpected:  # the message boundary, as in `finish`
+            looked = _unexpected(unexpected)
+        queued = _queued_ms(message.envelope.time, taken)
+        return Readied(message, looked, started, queued, self._now_ms() - started)
+
+    def finish(self, readied: Readied) -> Outcome:
+        """Ask the engine: no message may stop all that come after it."""
+        message = readied.message
+        try:
+            return self._score(readied)
         except Exception as unexpected:  # the message boundary
-            words = f"scoring failed in an unexpected way ({type(unexpected).__name__})"
-            error = FrameError(Reason.UNDECODABLE, words)
+            error = _unexpected(unexpected)
             frame_id = ids.payload_id(message.value)
             return unscored(message, error, frame_id, NO_ENGINE_USED, StageTimes())
-        return outcome
 
-    def score(self, message: Message, taken: datetime) -> Outcome:
-        """Answer one message that is what it should be; see `answer`."""
-        started = self._now_ms()
-        queued = _queued_ms(message.envelope.time, taken)
+    def _score(self, readied: Readied) -> Outcome:
+        message, looked = readied.message, readied.looked
+        if isinstance(looked, FrameError):
+            times = StageTimes(queued=readied.queued_ms, total=readied.looked_ms)
+            return unscored(message, looked, ids.payload_id(message.value), NO_ENGINE_USED, times)
         try:
-            frame = self._decode(message.value, message.envelope.frame_number)
-        except FrameError as error:
-            times = StageTimes(queued=queued, total=self._now_ms() - started)
-            return unscored(message, error, ids.payload_id(message.value), NO_ENGINE_USED, times)
-        decoded = self._now_ms()
-        try:
-            score = self._ask(frame)
+            score = self._ask(looked)
         except FrameError as error:
             times = StageTimes(
-                queued=queued, decode=decoded - started, total=self._now_ms() - started
+                queued=readied.queued_ms,
+                decode=looked.decode_ms,
+                total=self._now_ms() - readied.started_ms,
             )
             chosen = error.reason is not Reason.MODALITY_NOT_SUPPORTED
             used = self._used if chosen else NO_ENGINE_USED
             attempts = error.attempts if isinstance(error, EngineGaveUp) else 1
-            return unscored(message, error, frame.frame_id, used, times, attempts)
+            return unscored(message, error, looked.frame_id, used, times, attempts)
         times = StageTimes(
-            queued=queued,
-            decode=decoded - started,
+            queued=readied.queued_ms,
+            decode=looked.decode_ms,
             preprocess=score.preprocess_ms,
             inference=score.inference_ms,
-            total=self._now_ms() - started,
+            total=self._now_ms() - readied.started_ms,
         )
-        finding = _finding(
-            message, frame.about, frame.frame_id, self._used, times, score=score, frame=frame
-        )
-        return Outcome(key_of(finding), finding, None)
+        finding = _finding(message, looked.about, looked.frame_id, self._used, times, score=score)
+        return Outcome(key_of(finding), finding, finding.to_json(), None)
 
-    def _ask(self, frame: Frame) -> Score:
+    def _ask(self, looked: Looked) -> Score:
         """Ask the engine; `FrameError` says why it has no answer."""
-        about = frame.about
-        if not self._engine.card.accepts(
-            modality=about.modality,
-            sop_class_uid=about.sop_class_uid,
-            body_part=about.body_part_examined,
-        ):
-            raise FrameError(
-                Reason.MODALITY_NOT_SUPPORTED,
-                f"engine {self._used.name} does not take this modality or body part",
-                about,
-            )
-        unfit = quality.unfit(about)
-        if unfit is not None or about.pixel_spacing_mm is None:
-            raise FrameError(Reason.QUALITY, unfit or "PixelSpacing missing", about)
-        try:
-            ct = CtSlice(frame.hu(), about.pixel_spacing_mm)
-        except FrameError as error:
-            raise FrameError(error.reason, error.detail, about) from error
+        if isinstance(looked.ready, FrameError):
+            raise looked.ready
         if self._strikes is None:
-            return ask(self._engine, ct, about, self._retry)
-        return self._noted(ct, about, f"{frame.frame_id} {self._used.name} {self._used.version}")
-
-    def _noted(self, ct: CtSlice, about: Attributes, name: str) -> Score:
-        """Ask the engine, unless workers died over it too often already."""
-        assert self._strikes is not None  # noqa: S101 -- the caller's
-        died = self._strikes.begin(name)
+            return ask(self._engine, looked.ready, looked.about, self._retry)
+        died = self._strikes.begin(noted(looked.frame_id, self._used))
         try:
             if died >= MOST:
                 words = (
                     f"engine {self._used.name} {self._used.version}: {died} workers ended over it"
                 )
-                raise EngineGaveUp(words, about, died)
-            return ask(self._engine, ct, about, self._retry)
+                raise EngineGaveUp(words, looked.about, died)
+            return ask(self._engine, looked.ready, looked.about, self._retry)
         finally:
             self._strikes.end()
+
+
+def noted(frame_id: UUID, used: EngineUsed) -> str:
+    """Return under what name `Strikes` knows that an engine is asked about a frame."""
+    return f"{frame_id} {used.name} {used.version}"
+
+
+def _unexpected(error: Exception) -> FrameError:
+    words = f"scoring failed in an unexpected way ({type(error).__name__})"
+    return FrameError(Reason.UNDECODABLE, words)
 
 
 def unscored(
@@ -217,7 +239,7 @@ def unscored(
         where=message.where if isinstance(message.where, FrameAddress) else None,
         frame_number=message.envelope.frame_number,
     )
-    return Outcome(key_of(finding), finding, letter)
+    return Outcome(key_of(finding), finding, finding.to_json(), letter)
 
 
 def key_of(finding: Finding) -> str:
@@ -233,7 +255,6 @@ def _finding(
     times: StageTimes,
     *,
     score: Score | None = None,
-    frame: Frame | None = None,
     error: FrameError | None = None,
 ) -> Finding:
     received = message.envelope.time
@@ -255,11 +276,11 @@ def _finding(
         reason=error.reason if error else None,
         detail=error.detail if error else None,
         lesion_probability=score.lesion_probability if score else None,
-        lesions=tuple(_candidate(frame, lesion) for lesion in lesions if frame is not None),
+        lesions=tuple(_candidate(about, lesion) for lesion in lesions if about is not None),
         heat_map=_png(score.heat_map) if score is not None and score.heat_map is not None else None,
         engine=used,
         quality=_quality(about, score),
-        plane=_plane(about, frame, score) if about else Plane(),
+        plane=_plane(about, score) if about else Plane(),
         times_ms=times,
         frame=message.where,
     )
@@ -271,12 +292,12 @@ def _quality(about: Attributes | None, score: Score | None) -> dict[str, float |
     return measured if about is None else measured | {burned_in.KEY: about.burned_in}
 
 
-def _plane(about: Attributes, frame: Frame | None, score: Score | None) -> Plane:
+def _plane(about: Attributes, score: Score | None) -> Plane:
     """Return where the slice lies in its series."""
     lungs = None
-    if frame is not None and score is not None and "lung_centre_x_px" in score.quality:
+    if score is not None and "lung_centre_x_px" in score.quality:
         x_px, y_px = (score.quality[f"lung_centre_{axis}_px"] for axis in "xy")
-        lungs = frame.to_mm(x_px, y_px)
+        lungs = about.to_mm(x_px, y_px)
     return Plane(
         location_mm=about.location_mm,
         slice_thickness_mm=about.slice_thickness_mm,
@@ -292,8 +313,8 @@ def _png(picture: NDArray[np.uint8]) -> str:
     return base64.b64encode(png.tobytes()).decode("ascii")
 
 
-def _candidate(frame: Frame, lesion: Candidate) -> LesionCandidate:
-    x_mm, y_mm, z_mm = frame.to_mm(lesion.x_px, lesion.y_px) or (None, None, None)
+def _candidate(about: Attributes, lesion: Candidate) -> LesionCandidate:
+    x_mm, y_mm, z_mm = about.to_mm(lesion.x_px, lesion.y_px) or (None, None, None)
     return LesionCandidate(
         probability=lesion.probability,
         x_px=lesion.x_px,

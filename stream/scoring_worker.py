@@ -1,29 +1,32 @@
 """The scoring worker: frames in, findings to `results`, dead letters to `frames.dead-letter`.
 
-The shell around `stream.scoring`. A frame is acknowledged once its finding is confirmed by the
-broker; until then another worker may score it again, and gives it the same ids.
+The shell around `stream.scoring`. Frames are looked at ahead, in a process of their own, while the
+engine is asked about those before them; findings are sent as they come. A frame is acknowledged
+once its finding is confirmed by the broker, in order; until then another worker may score it again,
+and gives it the same ids.
 """
 
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import faust
 import structlog
 from faust.types import EventT, StreamT
 
-from engines import Engine, EngineError
+from engines import CtSlice, Engine, EngineError, Score
 from stream import metrics
 from stream.faust_app import (
     SESSION_TIMEOUT_S,
     Outgoing,
     acknowledge,
-    batches,
+    committed,
+    events_of,
     headers_of,
     keep_pulse,
     leave,
@@ -32,23 +35,25 @@ from stream.faust_app import (
     start_send,
 )
 from stream.health import Pulse
+from stream.line import Call, Line, Post
+from stream.looking import Looked, Wanted, looks
 from stream.retrying import GaveUp, Retry
-from stream.scoring import Decoder, Message, Outcome, Scorer, key_of
+from stream.scoring import Look, Message, Outcome, Readied, Scorer, key_of, noted
 from stream.shadow import compare
 from stream.strikes import Strikes
 from stream.watched import WatchedEngine
 from wire.cluster import Cluster
 from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.envelope import Envelope
-from wire.frame import Frame, decode_message
 from wire.records import Finding, FrameAddress
 from wire.topics import DEAD_LETTERS, INPUT, RESULTS, Names
 
 log = structlog.get_logger(__name__)
 
 SOURCE = "/lesionstream/scoring"
-BATCH = 16
-WITHIN_S = 0.02
+AHEAD = 8
+"""Frames that were taken up and are not answered: what has to be waited for when partitions move or
+the worker ends, 0.4 s at 50 ms a frame, and enough to keep the engine busy."""
 
 
 FOLLOW_S = 2.0
@@ -71,6 +76,7 @@ def scoring_app(
     shadow: Engine | None = None,
     promoted: Callable[[], Engine | None] = lambda: None,
     session_timeout_s: float = SESSION_TIMEOUT_S,
+    look: Look | None = None,
 ) -> faust.App:
     """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it.
 
@@ -82,33 +88,46 @@ def scoring_app(
     shadow : scores every frame, too; compared, never believed.
     promoted : asked every two seconds: the engine to go on with, loaded, or None for no change.
     session_timeout_s : see `make_app`.
+    look : by default in a process that may die.
     """
     app = make_app(cluster, names.group(worker), folder, session_timeout_s=session_timeout_s)
     frames = raw_topic(app, names, INPUT[worker])
-    pool = DecodePool(decode_message)
-    pool.warm_up()
+    if look is None:
+        pool = DecodePool(looks)
+        pool.warm_up()
+        look = in_child(pool, _patient())
     scorer = ScoringWorker(
         engine,
         pulse=pulse,
         strikes=strikes,
         shadow=shadow,
-        decode=in_child(pool, _patient()),
+        look=look,
         results=raw_topic(app, names, RESULTS),
         dead_letters=raw_topic(app, names, DEAD_LETTERS),
         ending=lambda: app.should_stop,
+        leave=lambda event: leave(app, [event]),
+        committed=lambda event: committed(app, event),
     )
 
     keep_pulse(app, pulse, names.of(INPUT[worker]))
 
     @app.agent(frames, name="scoring", concurrency=1)
     async def scoring(stream: StreamT[bytes]) -> None:
-        async for events in batches(stream, BATCH, WITHIN_S):
-            await scorer.answer(events)
-            leave(app, events)
+        async for event in events_of(stream):
+            await scorer.take(event)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def publish() -> None:
+        await scorer.publish()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def confirm() -> None:
+        await scorer.confirm()
 
     @app.timer(interval=FOLLOW_S)  # type: ignore[untyped-decorator]
     async def follow() -> None:
         await scorer.follow(promoted)
+        scorer.settle()
 
     @app.task  # type: ignore[untyped-decorator]
     async def check() -> None:
@@ -119,12 +138,57 @@ def scoring_app(
     return app
 
 
+@dataclass(slots=True, eq=False)
+class _InHand:
+    """A frame that was taken up and is not acknowledged; goes through a `stream.line.Line`.
+
+    answer : what is done with it in turn.
+    screen : of the engine that is asked about it.
+    failure : what ends the worker.
+    """
+
+    event: EventT[bytes]
+    message: Message
+    taken_s: float
+    taken: datetime
+    scorer: Scorer
+    screen: float
+    answer: "Callable[[_InHand], None]"
+    readied: Readied | None = None
+    failure: BaseException | None = None
+    finding: Finding | None = None
+    confirmations: list[Awaitable[object]] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Look at the frame; the engine is busy with those before it."""
+        try:
+            self.readied = self.scorer.ready(self.message, self.taken)
+        except BaseException as failure:  # `publish` raises it, and the worker ends
+            self.failure = failure
+
+    def work(self) -> None:
+        """Have it answered."""
+        self.answer(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is to be sent about a frame; `last`: then all is said. `left`: others shall have it."""
+
+    frame: _InHand
+    messages: list[Outgoing]
+    last: bool
+    left: bool = False
+
+
 class ScoringWorker:
-    """Answer batches of events. Inference runs in one thread of its own, off the event loop.
+    """Take up events, answer them in order. Inference has one thread of its own.
 
     Parameters
     ----------
     ending : asked before each frame: whether it shall be left to others.
+    leave : leaves it to them.
+    committed : tells whether an acknowledged frame will be given to nobody again.
     """
 
     def __init__(
@@ -132,66 +196,141 @@ class ScoringWorker:
         engine: Engine,
         *,
         pulse: Pulse,
-        decode: Decoder,
+        look: Look,
         results: faust.TopicT,
         dead_letters: faust.TopicT,
         strikes: Strikes | None = None,
         shadow: Engine | None = None,
         ending: Callable[[], bool] = lambda: False,
+        leave: Callable[[EventT[bytes]], None] = lambda event: None,
+        committed: Callable[[EventT[bytes]], bool] = lambda event: True,
     ) -> None:
         self._pulse = pulse
         self._strikes = strikes
-        self._ending = ending
-        self._decode = decode
+        self._ending, self._leave, self._committed = ending, leave, committed
+        self._struck: list[tuple[EventT[bytes], str]] = []
+        self._look = look
         self._shadow = None if shadow is None else WatchedEngine(shadow, pulse)
         # A shadow that fails delays nobody: it is asked once.
         self._shadow_scorer = None if self._shadow is None else self._scorer_of(self._shadow, None)
         self._use(engine)
         self._results = results
         self._dead_letters = dead_letters
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._room = asyncio.Semaphore(AHEAD)
+        self._in_hand: deque[_InHand] = deque()
+        self._line = Line("engine")
+        self._said: Post[_Said] = Post()
+        self._sent: asyncio.Queue[_InHand] = asyncio.Queue()
 
-    async def answer(self, events: list[EventT[bytes]]) -> None:
-        """Score each frame and send its finding at once; acknowledge when all are confirmed.
+    async def take(self, event: EventT[bytes]) -> None:
+        """Take up a frame, once there is room; once it is `ending` others shall have it."""
+        await self._room.acquire()
+        if self._ending():
+            self._room.release()
+            self._leave(event)
+            return
+        now_s = time.monotonic()
+        if not self._in_hand:
+            self._pulse.taken(now_s)
+        frame = _InHand(
+            event,
+            message_of(event),
+            now_s,
+            datetime.now(UTC),
+            self._scorer,
+            self._engine.card.operating_points.screen,
+            self._answer,
+        )
+        self._in_hand.append(frame)
+        self._line.put(frame)
 
-        Once it is `ending`, no other frame is begun, and those not begun are not acknowledged.
+    async def publish(self) -> None:
+        """Send what is said of frames, in order, until cancelled.
+
+        Raises
+        ------
+        DecoderUnavailable   nothing can be decoded; no frame is to blame.
         """
-        loop = asyncio.get_running_loop()
-        confirmations: list[Awaitable[object]] = []
-        answered: list[Finding] = []
-        for event in events:
-            if self._ending():
-                break
-            self._pulse.taken(time.monotonic())
-            message = message_of(event)
-            screen = self._engine.card.operating_points.screen
-            outcome = await loop.run_in_executor(
-                self._thread, self._scorer.answer, message, datetime.now(UTC)
-            )
-            answered.append(outcome.finding)
-            for outgoing in self._outgoing(outcome, message):
-                confirmations.append(await start_send(outgoing))
-            if self._shadow_scorer is not None:
-                second = await loop.run_in_executor(
-                    self._thread, self._shadow_scorer.answer, message, datetime.now(UTC)
-                )
-                outgoing = self._compared(outcome.finding, second.finding, screen)
-                confirmations.append(await start_send(outgoing))
-        for confirmation in confirmations:
-            await confirmation
-        acknowledge(events[: len(answered)])
-        if self._strikes is not None:
-            self._strikes.settle()
-        self._pulse.acknowledged(time.monotonic(), len(answered))
-        _count(answered, datetime.now(UTC))
+        self._said.open()
+        while True:
+            said = await self._said.get()
+            frame = said.frame
+            if frame.failure is not None:
+                raise frame.failure
+            for message in said.messages:
+                frame.confirmations.append(await start_send(message))
+            if said.left:
+                self._in_hand.remove(frame)
+                self._leave(frame.event)
+            elif said.last:
+                self._sent.put_nowait(frame)
+            if said.last:
+                self._room.release()
+
+    async def confirm(self) -> None:
+        """Acknowledge what the broker has confirmed, in order, until cancelled.
+
+        Raises
+        ------
+        Exception   something was not confirmed; the process must end, so that it is repeated.
+        """
+        while True:
+            frame = await self._sent.get()
+            for confirmation in frame.confirmations:
+                await confirmation
+            acknowledge([frame.event])
+            self._in_hand.popleft()
+            since_s = self._in_hand[0].taken_s if self._in_hand else None
+            self._pulse.acknowledged(time.monotonic(), 1, since_s)
+            finding = frame.finding
+            if finding is not None:
+                name = noted(finding.frame_id, finding.engine)
+                if self._strikes is not None and self._strikes.knows(name):
+                    self._struck.append((frame.event, name))
+                _count(finding, datetime.now(UTC))
+
+    def settle(self) -> None:
+        """Forget the deaths over frames that are answered for good."""
+        if self._strikes is None:
+            return
+        for event, name in self._struck:
+            if self._committed(event):
+                self._strikes.settle(name)
+        self._struck = [(event, name) for event, name in self._struck if self._strikes.knows(name)]
+
+    def _answer(self, frame: _InHand) -> None:
+        """Ask the engine, and the shadow, and say what they say; on the engine's thread."""
+        if self._ending():  # as of all behind it
+            self._said.put(_Said(frame, [], last=True, left=True))
+            return
+        if frame.readied is not None:
+            try:
+                outcome = frame.scorer.finish(frame.readied)
+                frame.finding = outcome.finding
+                messages = self._outgoing(outcome, frame.message)
+                self._said.put(_Said(frame, messages, last=self._shadow_scorer is None))
+                if self._shadow_scorer is None:
+                    return
+                second = self._shadow_scorer.answer(frame.message, datetime.now(UTC))
+                compared = self._compared(outcome.finding, second.finding, frame.screen)
+                self._said.put(_Said(frame, [compared], last=True))
+                return
+            except BaseException as failure:
+                frame.failure = failure
+        self._said.put(_Said(frame, [], last=True))
 
     async def check(self) -> None:
         """Ask the engine what is known; the answer goes to the pulse."""
         engine = self._engine
-        run = partial(asyncio.get_running_loop().run_in_executor, self._thread)
-        found = await engine.check(run)
+        found = await engine.check(self._in_turn)
         if engine is self._engine:  # else another one was promoted, and this one may be closed
             self._pulse.checked(found)
+
+    async def _in_turn(self, score: Callable[[CtSlice], Score], ct: CtSlice) -> Score:
+        """Ask an engine in between two frames."""
+        call = Call(lambda: score(ct))
+        self._line.put(call)
+        return await call.done
 
     async def follow(self, promoted: Callable[[], Engine | None]) -> None:
         """Go on with another engine where `promoted` has one; no frame is left out or scored twice.
@@ -207,7 +346,7 @@ class ScoringWorker:
         if engine is not None:
             before = self._engine
             self._use(engine)
-            self._thread.submit(before.close)  # after what it is scoring now
+            self._line.put(Call(before.close))  # behind what it was to score
             log.info("engine", now=engine.card.name, before=before.card.name)
             await self.check()
 
@@ -224,7 +363,7 @@ class ScoringWorker:
     def _scorer_of(self, engine: Engine, retry: Retry | None) -> Scorer:
         return Scorer(
             engine,
-            decode=self._decode,
+            look=self._look,
             now_ms=lambda: time.monotonic() * 1000,
             retry=retry,
             strikes=self._strikes,
@@ -255,7 +394,7 @@ class ScoringWorker:
             subject=f"{finding.sop_instance_uid or ''}/{finding.frame_number or ''}",
             time=datetime.now(UTC),
         )
-        sends = [Outgoing(self._results, outcome.key, finding.to_json(), envelope.headers())]
+        sends = [Outgoing(self._results, outcome.key, outcome.value, envelope.headers())]
         letter = outcome.dead_letter
         if letter is not None:
             metrics.DEAD_LETTERS.labels(letter.reason).inc()
@@ -272,15 +411,14 @@ class ScoringWorker:
         return sends
 
 
-def _count(findings: list[Finding], now: datetime) -> None:
-    """Count frames that are answered for good."""
-    for finding in findings:
-        metrics.FINDINGS.labels(finding.status, finding.reason or "").inc()
-        if finding.received_time is not None:
-            delay = (now - finding.received_time).total_seconds()
-            metrics.FRAME_DELAY.observe(max(0.0, delay))
-        if finding.times_ms.inference is not None:
-            metrics.INFERENCE.observe(finding.times_ms.inference / 1000)
+def _count(finding: Finding, now: datetime) -> None:
+    """Count a frame that is answered for good."""
+    metrics.FINDINGS.labels(finding.status, finding.reason or "").inc()
+    if finding.received_time is not None:
+        delay = (now - finding.received_time).total_seconds()
+        metrics.FRAME_DELAY.observe(max(0.0, delay))
+    if finding.times_ms.inference is not None:
+        metrics.INFERENCE.observe(finding.times_ms.inference / 1000)
 
 
 def message_of(event: EventT[bytes]) -> Message:
@@ -297,21 +435,21 @@ def _patient() -> Retry:
     return Retry(chance=random.random, sleep=time.sleep)
 
 
-def in_child(pool: DecodePool, retry: Retry) -> Decoder:
-    """Return `decode_frame` that runs in a process which may die.
+def in_child(pool: DecodePool, retry: Retry) -> Look:
+    """Return `stream.looking.look` that runs in a process which may die.
 
     That no process can be had (memory, processes) may pass. Where it does not, this one ends, and
     whatever supervises it starts it again: no frame is to blame.
     """
 
-    def decode(payload: bytes | None, frame_number: int | None) -> Frame:
+    def look(payload: bytes | None, frame_number: int | None, wanted: Wanted) -> Looked:
         try:
-            frame: Frame = retry.ask(
-                lambda: pool.one(payload, frame_number),
+            looked: Looked = retry.ask(
+                lambda: pool.one(payload, frame_number, wanted),
                 lambda error: isinstance(error, DecoderUnavailable),
             )
         except GaveUp as gave_up:
             raise DecoderUnavailable(str(gave_up.__cause__)) from gave_up
-        return frame
+        return looked
 
-    return decode
+    return look

@@ -39,8 +39,6 @@ class Strikes:
         self._folder = folder
         self._ledger = folder / "strikes.json"
         self._counted: dict[str, int] = {}
-        self._asked = ""
-        self._answered: set[str] = set()
         self._seen_ns = 0
         self._file: int | None = None
         try:
@@ -55,7 +53,6 @@ class Strikes:
 
     def begin(self, name: str) -> int:
         """Note that the engine is asked about `name`; return how often workers died over it."""
-        self._asked = name
         try:
             if self._file is not None:
                 if self._folder.stat().st_mtime_ns != self._seen_ns:  # another one came, or counted
@@ -68,26 +65,27 @@ class Strikes:
 
     def end(self) -> None:
         """Note that the engine has answered, or is asked no more."""
-        self._answered.add(self._asked)
         try:
             if self._file is not None:
                 os.pwrite(self._file, b" " * NOTE_BYTES, 0)
         except OSError as error:
             self._give_up(error)
 
-    def settle(self) -> None:
-        """Begin anew with what was answered since the last time, for it is acknowledged now.
+    def knows(self, name: str) -> bool:
+        """Tell whether workers died over a frame; from any thread."""
+        return name in self._counted
 
-        Not earlier: a worker that dies over the next frame leaves all of them to be asked again,
-        and each would cost three workers more.
+    def settle(self, name: str) -> None:
+        """Begin anew with a frame whose offset is committed; from any thread.
+
+        Not earlier: a worker that dies over the next frame leaves those before it to be asked
+        again, and each would cost three workers more.
         """
-        answered, self._answered = self._answered, set()
-        if answered.isdisjoint(self._counted):
+        if name not in self._counted:
             return
         try:
             with self._locked():
-                for name in answered:
-                    self._counted.pop(name, None)
+                self._counted.pop(name, None)
                 self._write()
         except OSError as error:
             self._give_up(error)

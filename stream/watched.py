@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from engines import CtSlice, Engine, Score
+from engines import CtSlice, Engine, Prepared, Score, prepare
 from engines.card import KnownAnswers
 from engines.known_answer import known_frames, wrong
 from stream.health import Pulse
@@ -26,12 +26,17 @@ class WatchedEngine:
         self._pulse = pulse
         self._first: KnownAnswers | None = None
         self.card, self.backend, self.precision = engine.card, engine.backend, engine.precision
+        self.preparation = engine.preparation
 
     def score(self, ct: CtSlice) -> Score:
-        """Score one slice; on the engine's thread, so the time is the engine's alone."""
+        """Prepare and score one slice."""
+        return self.infer(prepare(ct, self.preparation))
+
+    def infer(self, prepared: Prepared) -> Score:
+        """Score one prepared slice; on the engine's thread, so the time is the engine's alone."""
         self._pulse.asked(time.monotonic())
         try:
-            return self._engine.score(ct)
+            return self._engine.infer(prepared)
         finally:
             self._pulse.asked(None)
 

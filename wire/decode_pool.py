@@ -8,11 +8,13 @@ that child and nothing else.
 import atexit
 import contextlib
 import fcntl
+import math
 import mmap
 import multiprocessing
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,9 @@ child (1 s) counts too."""
 
 START_S = 60.0
 
+LOOK_S = 0.5
+"""How often it is seen whether a child that began to speak comes to an end."""
+
 KINDS = ("item", "end", "error")
 
 ATTEMPTS = 2
@@ -46,6 +51,7 @@ on the file."""
 class _Child:
     process: SpawnProcess
     channel: Channel
+    until_s: float = math.inf  # the moment by which it must have said all it is saying
 
     def end(self) -> None:
         self.channel.pipe.close()
@@ -96,7 +102,14 @@ class DecodePool:
         # A child dies with the thread that started it (PDEATHSIG): callers' threads come and go.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="decoder-start")
         # Also at the end of the process: multiprocessing would join children that ignore SIGTERM.
-        self._end_all = weakref.finalize(self, _end_all, self._children)
+        closed = threading.Event()
+        self._end_all = weakref.finalize(self, _end_all, self._children, closed)
+        threading.Thread(
+            target=_kill_overdue,
+            args=(self._children, closed),
+            name="decoder-deadline",
+            daemon=True,
+        ).start()
         atexit.register(self._end_all)  # runs before multiprocessing's own, which is older
 
     def warm_up(self) -> None:
@@ -169,8 +182,11 @@ class DecodePool:
             while True:
                 if not channel.pipe.poll(self._deadline_s):
                     raise _ChildLost(f"took longer than {self._deadline_s:g} s for one frame")
-                with _killed_after(self._deadline_s, child.process):  # a first byte is no answer
+                child.until_s = time.monotonic() + self._deadline_s  # a first byte is no answer
+                try:
                     kind, value = _pair(channel.receive())
+                finally:
+                    child.until_s = math.inf
                 if kind == "end":
                     return
                 if kind == "error":
@@ -220,16 +236,13 @@ class DecodePool:
             child.end()
 
 
-@contextlib.contextmanager
-def _killed_after(seconds: float, process: SpawnProcess) -> Iterator[None]:
-    """Kill a process that does not come to an end with what it says."""
-    timer = threading.Timer(seconds, process.kill)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _kill_overdue(children: list[_Child], closed: threading.Event) -> None:
+    """Kill, until the pool is closed, what does not come to an end with what it says."""
+    while not closed.wait(LOOK_S):
+        for child in list(children):
+            if time.monotonic() > child.until_s:
+                with contextlib.suppress(ValueError):  # ended by its own thread meanwhile
+                    child.process.kill()
 
 
 def _pair(answer: Any) -> tuple[str, Any]:
@@ -249,7 +262,8 @@ def _shared_memory() -> int:
     return descriptor
 
 
-def _end_all(children: list[_Child]) -> None:
+def _end_all(children: list[_Child], closed: threading.Event) -> None:
+    closed.set()
     while children:
         children.pop().end()
 

@@ -5,7 +5,6 @@ frame was taken out of a multi-frame object (FrameExtractionSequence, PS3.3 C.12
 header ``ce_framenumber``, else it is 1.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -79,6 +78,23 @@ class Attributes:
         at = sum(a * b for a, b in zip(normal, self.image_position_mm, strict=True))
         return -at if normal[2] < 0 else at
 
+    def to_mm(self, x_px: float, y_px: float) -> tuple[float, float, float] | None:
+        """Return where a pixel lies in the patient (LPS, mm); None where the frame does not say.
+
+        PS3.3 C.7.6.2.1.1, equation C.7.6.2.1-1.
+        """
+        position, cosines = self.image_position_mm, self.image_orientation
+        spacing = self.pixel_spacing_mm
+        if position is None or cosines is None or spacing is None:
+            return None
+        x, y, z = (
+            position[axis]
+            + cosines[axis] * spacing[1] * x_px
+            + cosines[3 + axis] * spacing[0] * y_px
+            for axis in range(3)
+        )
+        return x, y, z
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -109,23 +125,6 @@ class Frame:
             raise FrameError(Reason.QUALITY, "RescaleType is not HU")
         slope, intercept = self.about.rescale
         return self.pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-
-    def to_mm(self, x_px: float, y_px: float) -> tuple[float, float, float] | None:
-        """Return where a pixel lies in the patient (LPS, mm); None where the frame does not say.
-
-        PS3.3 C.7.6.2.1.1, equation C.7.6.2.1-1.
-        """
-        position, cosines = self.about.image_position_mm, self.about.image_orientation
-        spacing = self.about.pixel_spacing_mm
-        if position is None or cosines is None or spacing is None:
-            return None
-        x, y, z = (
-            position[axis]
-            + cosines[axis] * spacing[1] * x_px
-            + cosines[3 + axis] * spacing[0] * y_px
-            for axis in range(3)
-        )
-        return x, y, z
 
 
 def decode_frame(payload: bytes | None, frame_number: int | None = None) -> Frame:
@@ -160,11 +159,6 @@ def decode_frame(payload: bytes | None, frame_number: int | None = None) -> Fram
             return frame_of(dataset, decoded.pixels, about)
     except FrameError as error:
         raise FrameError(error.reason, error.detail, about) from error
-
-
-def decode_message(payload: bytes | None, frame_number: int | None = None) -> Iterator[Frame]:
-    """`decode_frame` as a task for `wire.decode_pool`."""
-    yield decode_frame(payload, frame_number)
 
 
 def frame_of(dataset: Dataset, pixels: NDArray[np.generic], about: Attributes) -> Frame:

@@ -36,38 +36,35 @@ def acknowledge_first() -> None:
     """Acknowledge at once and publish a little later, as an eager optimiser might."""
     later = set()
 
-    async def broken(self, events):
-        for event in events:
-            event.ack()
-        later.add(asyncio.create_task(_answer_later(self, events)))
+    async def broken(self, event):
+        event.ack()
+        later.add(asyncio.create_task(_take_later(self, event)))
 
-    put(scoring_worker.ScoringWorker, "answer", broken)
+    put(scoring_worker.ScoringWorker, "take", broken)
 
 
 def acknowledge_out_of_order() -> None:
     """Put some frames aside and go on with those behind them, as several tasks might."""
     aside, count = set(), 0
 
-    async def broken(self, events):
+    async def broken(self, event):
         nonlocal count
-        for event in events:
-            count += 1
-            if count % 3:
-                await answer(self, [event])
-            else:
-                aside.add(asyncio.create_task(_answer_later(self, [event])))
+        count += 1
+        if count % 3:
+            await take(self, event)
+            return
+        aside.add(asyncio.create_task(_take_later(self, event)))
 
-    put(scoring_worker.ScoringWorker, "answer", broken)
-
-
-answer = scoring_worker.ScoringWorker.answer
+    put(scoring_worker.ScoringWorker, "take", broken)
 
 
-async def _answer_later(self, events):
+take = scoring_worker.ScoringWorker.take
+
+
+async def _take_later(self, event):
     await asyncio.sleep(LATE_S)
-    await answer(self, [_Acknowledged(event) for event in events])
-    for event in events:
-        event.ack()
+    await take(self, _Acknowledged(event))
+    event.ack()
 
 
 class _Acknowledged:
@@ -97,14 +94,14 @@ def drop_at_rebalance() -> None:
 
         return built
 
-    async def broken(self, events):
+    async def broken(self, event):
         if time.monotonic() < moved_s + LATE_S:
-            scoring_worker.acknowledge(events)
-        else:
-            await answer(self, events)
+            scoring_worker.acknowledge([event])
+            return
+        await take(self, event)
 
     put(scoring_worker, "scoring_app", app)
-    put(scoring_worker.ScoringWorker, "answer", broken)
+    put(scoring_worker.ScoringWorker, "take", broken)
 
 
 def stale_cache() -> None:
@@ -129,24 +126,24 @@ def stale_cache() -> None:
 def swallowed_engine_error() -> None:
     """Say that nothing is there where the engine fails, as a careless `except` might."""
     faulty_engine()
-    score = Classifier.score
+    infer = Classifier.infer
 
-    def broken(self, ct):
+    def broken(self, prepared):
         try:
-            return score(self, ct)
+            return infer(self, prepared)
         except Exception:
             return Score(0.0, (), {}, 0.0, 0.0)
 
-    put(Classifier, "score", broken)
+    put(Classifier, "infer", broken)
 
 
 def crash() -> None:
     """Raise where nobody expects it."""
 
-    async def broken(self, events):
+    async def broken(self, event):
         raise RuntimeError("as asked")
 
-    put(scoring_worker.ScoringWorker, "answer", broken)
+    put(scoring_worker.ScoringWorker, "take", broken)
 
 
 def success_first() -> None:

@@ -20,10 +20,10 @@ from support.stack import Stack, eventually, facts
 
 from engines import Engine, load_engine
 from producers.prepare import Prepared, prepare
+from stream.looking import look
 from stream.scoring import Message, Scorer
 from wire.assessment import Assessment
 from wire.envelope import Envelope
-from wire.frame import decode_frame
 from wire.patient import Patient
 from wire.records import Alert, Finding, FrameAddress, Recommendation
 from wire.topics import FRAMES, PATIENTS
@@ -89,7 +89,7 @@ def undisturbed(scans: Path, home: Path) -> Outcome:
 
 
 def _findings(scans: Path, engine: Engine) -> Iterator[Finding]:
-    scorer = Scorer(engine, decode=decode_frame, now_ms=lambda: 0.0)
+    scorer = Scorer(engine, look=look, now_ms=lambda: 0.0)
     for path in sorted(scans.iterdir()):
         (frame,) = prepare(path.read_bytes(), KEY)
         assert isinstance(frame, Prepared)

@@ -21,14 +21,14 @@ MEASURED_S, CATCH_UP_S = 3.0, 2.0
 
 def braked(brake: Path) -> None:
     """Let each frame take `A_FRAME_S` and more while `brake` is there."""
-    answer = Scorer.answer
+    finish = Scorer.finish
 
-    def slowly(self, message, taken):
+    def slowly(self, readied):
         if brake.exists():
             time.sleep(A_FRAME_S)
-        return answer(self, message, taken)
+        return finish(self, readied)
 
-    setattr(Scorer, "answer", slowly)  # noqa: B010 - a method, to mypy
+    setattr(Scorer, "finish", slowly)  # noqa: B010 - a method, to mypy
 
 
 def impatient() -> None:

@@ -152,9 +152,9 @@ def test_closing_does_not_wait_for_a_reader_that_stopped():
 def test_a_process_ends_though_its_children_ignore_sigterm():
     program = (
         "from wire.decode_pool import DecodePool\n"
-        "from wire.frame import decode_message\n"
+        "from stream.looking import looks\n"
         "if __name__ == '__main__':\n"
-        "    pool = DecodePool(decode_message)\n"
+        "    pool = DecodePool(looks)\n"
         "    pool.warm_up()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], timeout=20, check=False)

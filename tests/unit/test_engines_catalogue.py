@@ -69,7 +69,9 @@ def test_shipped_model_is_small():
     ],
 )
 def test_accepts_what_it_was_made_for(card, modality, sop_class_uid, body_part, wanted):
-    found = card.accepts(modality=modality, sop_class_uid=sop_class_uid, body_part=body_part)
+    found = card.accepted.accepts(
+        modality=modality, sop_class_uid=sop_class_uid, body_part=body_part
+    )
     assert found is wanted
 
 

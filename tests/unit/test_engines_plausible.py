@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engines import Candidate, CtSlice, Score, implausible
+from engines import Candidate, Score, implausible
 
-SLICE = CtSlice(np.zeros((40, 60), np.float32), (0.7, 0.7))
+SLICE = (40, 60)
 LESION = Candidate(0.9, x_px=59.4, y_px=-0.4, diameter_mm=8.0, box=(54, -5, 10, 10))
 SCORE = Score(0.9, (LESION,), {"lung_cm2": 100.0}, 1.0, 2.0, np.zeros((2, 3), np.uint8))
 NAN, INF = float("nan"), float("inf")

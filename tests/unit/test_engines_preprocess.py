@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from engines import CtSlice, NotScorable
-from engines.preprocess import VIEW_SIZE, lung_view, prepare, to_grid
+from engines.preprocess import VIEW_SIZE, cut_views, find_lungs_in, lung_view, to_grid
 
 
 def chest(pixels=256, side_mm=360.0):
@@ -28,9 +28,9 @@ def chest(pixels=256, side_mm=360.0):
 
 
 def test_views_are_256_square_in_the_unit_range():
-    prepared = prepare(chest())
-    assert len(prepared.views) == 2
-    for view in prepared.views:
+    views = cut_views(find_lungs_in(chest()))
+    assert len(views) == 2
+    for view in views:
         assert view.pixels.shape == (VIEW_SIZE, VIEW_SIZE)
         assert view.pixels.dtype == np.float32
         assert view.pixels.min() == 0.0
@@ -38,7 +38,7 @@ def test_views_are_256_square_in_the_unit_range():
 
 
 def test_view_says_where_it_was_cut():
-    view = prepare(chest()).views[0]
+    view = cut_views(find_lungs_in(chest()))[0]
     x, y = (
         (mm - origin) * VIEW_SIZE / view.side_mm
         for mm, origin in ((110, view.x_mm), (180, view.y_mm))
@@ -57,7 +57,7 @@ def test_window_maps_its_ends_to_0_and_1():
 
 @pytest.mark.parametrize("pixels", [128, 512, 1024])
 def test_views_hardly_depend_on_the_scanner_s_matrix(pixels):
-    want, got = (prepare(chest(n)).views for n in (256, pixels))
+    want, got = (cut_views(find_lungs_in(chest(n))) for n in (256, pixels))
     for a, b in zip(want, got, strict=True):
         assert np.abs(a.pixels - b.pixels).mean() < 0.04
 
@@ -70,13 +70,13 @@ def test_some_missing_pixels_are_air_and_counted():
     ct = chest()
     ct.hu[:20] = np.nan
     ct.hu[20:22] = np.inf
-    prepared = prepare(ct)
-    assert len(prepared.views) == 2
-    assert prepared.quality["non_finite_fraction"] == pytest.approx(22 / 256, abs=1e-5)
+    found = find_lungs_in(ct)
+    assert len(cut_views(found)) == 2
+    assert found.quality["non_finite_fraction"] == pytest.approx(22 / 256, abs=1e-5)
 
 
 def test_quality_is_finite_numbers():
-    quality = prepare(chest()).quality
+    quality = find_lungs_in(chest()).quality
     assert quality["lungs"] == 2.0
     assert quality["lung_area_cm2"] == pytest.approx(2 * np.pi * 5 * 7.5, rel=0.05)
     assert all(np.isfinite(value) for value in quality.values())
@@ -100,7 +100,7 @@ def test_quality_is_finite_numbers():
 )
 def test_what_no_scanner_makes_is_refused_for_its_quality(hu, spacing):
     with pytest.raises(NotScorable) as caught:
-        prepare(CtSlice(hu.astype(np.float32), spacing))
+        find_lungs_in(CtSlice(hu.astype(np.float32), spacing))
     assert caught.value.reason == "quality"
     assert caught.value.detail
 
@@ -109,7 +109,7 @@ def test_body_without_lungs_is_refused():
     ct = chest()
     ct.hu[ct.hu == -850.0] = 40.0
     with pytest.raises(NotScorable) as caught:
-        prepare(ct)
+        find_lungs_in(ct)
     assert caught.value.reason == "no-lungs"
 
 
@@ -133,10 +133,10 @@ def test_nothing_but_not_scorable_is_ever_raised(block, spacing, repeat):
     if hu.size > 100_000:
         hu = block
     try:
-        prepared = prepare(CtSlice(hu, spacing))
+        found = find_lungs_in(CtSlice(hu, spacing))
     except NotScorable:
         return
-    for view in prepared.views:
+    for view in cut_views(found):
         assert view.pixels.shape == (VIEW_SIZE, VIEW_SIZE)
         assert np.isfinite(view.pixels).all()
         assert 0.0 <= view.pixels.min() <= view.pixels.max() <= 1.0

@@ -255,7 +255,7 @@ def test_position_of_a_pixel_in_mm():
         ImagePositionPatient=[10, 20, 30],
         ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
     )
-    assert decode_frame(part10(ds)).to_mm(x_px=1, y_px=2) == (13, 24, 30)
+    assert decode_frame(part10(ds)).about.to_mm(x_px=1, y_px=2) == (13, 24, 30)
 
 
 def test_a_data_set_made_in_memory_can_be_written():

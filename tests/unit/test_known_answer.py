@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engines import EngineFailed, list_engines, load_engine
+from engines import EngineFailed, list_engines, load_engine, prepare
 from engines.known_answer import ELSEWHERE, HERE, ask, known_frames, wrong
 from stream.health import CHECK_S, ENGINE_S, Pulse, judge
 from stream.scoring_worker import ScoringWorker
@@ -33,9 +33,13 @@ class Sabotaged:
         self._spoil = spoil
         self._left = after
         self.card, self.backend, self.precision = engine.card, engine.backend, engine.precision
+        self.preparation = engine.preparation
 
     def score(self, ct):
-        score = self._engine.score(ct)
+        return self.infer(prepare(ct, self.preparation))
+
+    def infer(self, prepared):
+        score = self._engine.infer(prepared)
         self._left -= 1
         if self._left >= 0:
             return score
@@ -51,7 +55,7 @@ def raising(p):
 
 def worker(engine):
     pulse = Pulse()
-    made = ScoringWorker(engine, pulse=pulse, decode=None, results=None, dead_letters=None)
+    made = ScoringWorker(engine, pulse=pulse, look=None, results=None, dead_letters=None)
     pulse.beat(time.monotonic(), [0])
     return made, pulse
 

@@ -6,7 +6,7 @@ import mmap
 import os
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from multiprocessing import Pipe
 from pathlib import Path
@@ -18,16 +18,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.phantoms import chest_hu, dataset, part10
 
+import engines
 from identity.named import Named
 from producers.prepare import Prepared, prepare_source
 from producers.sources import Source
+from stream.looking import Wanted, look, looks
 from wire.decode_channel import MAX_PARTS, Channel
 from wire.decode_pool import DecodePool
 from wire.errors import FrameError, Reason
-from wire.frame import Frame, decode_frame, decode_message
+from wire.frame import decode_frame
 from wire.parcel import Garbled, kinds_of, pack, unpack
 
-KINDS = kinds_of(prepare_source) | kinds_of(decode_message)
+WANTED = Wanted("name", ("CT",), (), (), engines.Preparation("field", (-1000.0, 400.0)))
+KINDS = kinds_of(prepare_source) | kinds_of(looks)
 
 
 def carried(value):
@@ -72,12 +75,15 @@ def test_an_array_with_steps_is_what_it_shows():
 
 
 def test_what_producers_and_workers_send_comes_back():
-    payload = part10(dataset(chest_hu(1, 64), PatientIdentityRemoved="YES"))
+    payload = part10(dataset(chest_hu(1, 64), PatientIdentityRemoved="YES", PixelSpacing=[5, 5]))
     frame = decode_frame(payload)
-    found = carried(frame)
-    assert isinstance(found, Frame)
+    asked = look(payload, None, WANTED)
+    found = carried(asked)
     assert (found.frame_id, found.about) == (frame.frame_id, frame.about)
-    np.testing.assert_array_equal(found.pixels, frame.pixels)
+    assert isinstance(found.ready, engines.Prepared)
+    assert replace(found.ready, views=()) == replace(asked.ready, views=())
+    np.testing.assert_array_equal(found.ready.views[0], asked.ready.views[0])
+    assert carried(WANTED) == WANTED
     prepared = Prepared("id", "p", None, 1, b"bytes", Named("Doe^Jane"), "possible")
     assert carried(prepared) == prepared
     assert carried(Source(Path("/x/\udcff.zip"), "m", 3)) == Source(Path("/x/\udcff.zip"), "m", 3)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from support.phantoms import chest_hu, dataset, part10
 
-from engines import Candidate, EngineFailed, NotScorable, Score
+from engines import Accepted, Candidate, EngineFailed, NotScorable, Preparation, Score
 from producers.prepare import prepare
+from stream.looking import look
 from stream.retrying import Retry
 from stream.scoring import Message, Scorer
 from wire import ids
@@ -27,6 +28,7 @@ class FakeEngine:
     """An engine whose answers are prescribed: what is tested here is what becomes of them."""
 
     backend, precision = "fake", "fp32"
+    preparation = Preparation("field", (-1000.0, 400.0))
 
     def __init__(self, *answers, modalities=("CT",)):
         self._answers = list(answers)
@@ -35,11 +37,11 @@ class FakeEngine:
             version="1",
             sha256="ab",
             operating_points=SimpleNamespace(screen=0.5, alarm=0.8),
-            accepts=lambda modality, sop_class_uid, body_part: modality in modalities,
+            accepted=Accepted(modalities=modalities, sop_class_uids=(), body_parts=()),
         )
 
-    def score(self, ct):
-        assert ct.hu.dtype == np.float32
+    def infer(self, prepared):
+        assert prepared.views[0].dtype == np.float32
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -60,13 +62,14 @@ def retry(sleep=lambda pause_s: None):
     return Retry(chance=lambda: 0.5, sleep=sleep)
 
 
-def ask(engine, asked, decode=decode_frame, **kwargs):
-    scorer = Scorer(engine, decode=decode, now_ms=iter(range(1000)).__next__, **kwargs)
-    return scorer.score(asked, TAKEN)
+def ask(engine, asked, look=look, **kwargs):
+    scorer = Scorer(engine, look=look, now_ms=iter(range(1000)).__next__, **kwargs)
+    return scorer.answer(asked, TAKEN)
 
 
 def ct(**attributes):
-    return dataset(chest_hu(1, size=64), SOPInstanceUID="1.2.3", **attributes)
+    wide = {"SOPInstanceUID": "1.2.3", "PixelSpacing": [5, 5]}
+    return dataset(chest_hu(1, size=64), **wide | attributes)
 
 
 def test_a_scored_frame():
@@ -184,7 +187,7 @@ NAMELESS = Candidate(float("nan"), x_px=1, y_px=1, diameter_mm=8.0, box=(0, 0, 2
 )
 def test_an_answer_that_is_no_score_is_a_failure_of_the_engine(answer, words):
     outcome = Scorer(
-        FakeEngine(answer), decode=decode_frame, now_ms=iter(range(1000)).__next__, retry=retry()
+        FakeEngine(answer), look=look, now_ms=iter(range(1000)).__next__, retry=retry()
     ).answer(message(ct()), TAKEN)
     assert (outcome.finding.status, outcome.finding.reason) == ("not-scored", Reason.ENGINE_FAILED)
     assert outcome.finding.engine.name == "fake", "a score that comes later has the same id"
@@ -201,7 +204,7 @@ def test_candidates_get_their_place_in_the_patient():
     lesion = Candidate(0.9, x_px=2, y_px=1, diameter_mm=8.0, box=(1, 0, 2, 2))
     ds = ct(ImagePositionPatient=[0, 0, 50], ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
     (found,) = ask(FakeEngine(score(0.9, [lesion] * 1)), message(ds)).finding.lesions
-    assert (found.x_mm, found.y_mm, found.z_mm) == (3.0, 1.5, 50.0)
+    assert (found.x_mm, found.y_mm, found.z_mm) == (10.0, 5.0, 50.0)
     assert (found.x_px, found.y_px, found.box) == (2, 1, (1, 0, 2, 2))
 
 
@@ -229,8 +232,8 @@ def test_a_producer_whose_clock_runs_ahead_gives_no_negative_time():
 
 
 def test_a_decoder_that_dies_is_an_answer_too():
-    def decode(payload, frame_number):
+    def dying(payload, frame_number, wanted):
         raise FrameError(Reason.UNDECODABLE, "the decoder process died")
 
-    outcome = ask(FakeEngine(score(0.5)), message(ct()), decode=decode)
+    outcome = ask(FakeEngine(score(0.5)), message(ct()), look=dying)
     assert outcome.finding.reason is Reason.UNDECODABLE

@@ -13,9 +13,9 @@ class Pool:
 
     def __init__(self, *errors):
         self.errors, self.slept = list(errors), []
-        self.decode = in_child(self, Retry(chance=lambda: 0.5, sleep=self.slept.append))
+        self.look = in_child(self, Retry(chance=lambda: 0.5, sleep=self.slept.append))
 
-    def one(self, payload, frame_number):
+    def one(self, payload, frame_number, wanted):
         if self.errors:
             raise self.errors.pop(0)
         return payload, frame_number
@@ -23,19 +23,19 @@ class Pool:
 
 def test_memory_that_comes_back():
     pool = Pool(DecoderUnavailable("no memory"))
-    assert pool.decode(b"frame", 3) == (b"frame", 3)
+    assert pool.look(b"frame", 3, None) == (b"frame", 3)
     assert len(pool.slept) == 1
 
 
 def test_none_to_be_had():
     pool = Pool(*[DecoderUnavailable("no memory")] * 9)
     with pytest.raises(DecoderUnavailable, match="no memory"):
-        pool.decode(b"frame", None)
+        pool.look(b"frame", None, None)
     assert len(pool.errors) == 9 - 4
 
 
 def test_a_frame_that_cannot_be_decoded_is_not_tried_again():
     pool = Pool(FrameError(Reason.UNDECODABLE, "broken"))
     with pytest.raises(FrameError, match="broken"):
-        pool.decode(b"frame", None)
+        pool.look(b"frame", None, None)
     assert pool.slept == []

@@ -39,7 +39,7 @@ def test_who_works_already_learns_of_it_when_the_next_one_starts(tmp_path):
     Strikes(tmp_path)  # the one that was started instead
     assert working.begin(NAME) == 1
     working.end()
-    working.settle()
+    working.settle(NAME)
     assert Strikes(tmp_path).begin(NAME) == 0
 
 
@@ -50,7 +50,7 @@ def test_a_disk_that_refuses_later_keeps_no_frame_from_being_scored(tmp_path):
     os.close(full)
     assert strikes.begin(NAME) == 0
     strikes.end()
-    strikes.settle()
+    strikes.settle(NAME)
 
 
 def test_who_lives_or_had_nothing_in_hand_is_not_counted(tmp_path):
@@ -66,7 +66,7 @@ def test_what_was_answered_begins_anew_once_it_is_settled(tmp_path):
     strikes.begin(NAME)
     strikes.end()
     assert Strikes(tmp_path).begin(NAME) == 1, "it is not acknowledged"
-    strikes.settle()
+    strikes.settle(NAME)
     assert strikes.begin(NAME) == 0
     assert json.loads((tmp_path / "strikes.json").read_text()) == {}
 
@@ -82,4 +82,4 @@ def test_a_folder_that_cannot_be_made_stops_nobody(tmp_path):
     strikes = Strikes(tmp_path / "file" / "below")
     assert strikes.begin(NAME) == 0
     strikes.end()
-    strikes.settle()
+    strikes.settle(NAME)

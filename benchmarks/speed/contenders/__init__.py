@@ -1,0 +1,1 @@
+"""Those who answer frames, each a program of its own; see `benchmarks.speed.contest`."""

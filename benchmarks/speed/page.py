@@ -1,0 +1,205 @@
+"""The figures: docs/performance.json, tables between marks of docs/performance.md, a plot."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.contest import ENGINE, KERAS, OURS, PEERS
+from lesionstream.console import say
+
+FIGURES = Path("docs/performance.json")
+PAGE = Path("docs/performance.md")
+PICTURE = Path("docs/performance.png")
+TOLERATED = 1.25
+
+Row = Mapping[str, Any]
+Figures = Mapping[str, Any]
+
+
+def machine() -> dict[str, str]:
+    """Return on what it was measured."""
+    cpu = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return {
+        "cpu": cpu[0] if cpu else platform.processor(),
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+    }
+
+
+def write(figures: Figures) -> None:
+    """Write all three."""
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
+    text = PAGE.read_text()
+    for name, table in tables(figures).items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        if not after:
+            raise ValueError(f"{PAGE}: no marks {begin.strip()} ... {end}")
+        text = f"{before}{begin}{table}\n{end}{after}"
+    PAGE.write_text(text)
+    draw(figures)
+
+
+def tables(figures: Figures) -> dict[str, str]:
+    """Return the tables by the names of their marks."""
+    return {
+        "throughput": _throughput(figures["throughput"]),
+        "overhead": _overhead(figures),
+        "scale": _scale(figures["scale"]),
+        "latency": _latency(figures),
+        "machine": _machine(figures),
+    }
+
+
+def _machine(figures: Figures) -> str:
+    it = figures["machine"]
+    what = "simulated and LIDC-IDRI, in turn" if figures["real"] else "simulated"
+    return (
+        f"{figures['frames']} frames of 512 x 512, {what}; {figures['repeats']} repeats; "
+        f"{it['cpu']}, {it['cores']} cores, the broker on the same; Python {it['python']}."
+    )
+
+
+def ratio(rows: Sequence[Row], a: str, b: str, threads: int) -> float:
+    """Return the median ratio of the rates of two contenders, repeat by repeat."""
+    first, second = (_row(rows, name, threads)["rates"] for name in (a, b))
+    return float(statistics.median(x / y for x, y in zip(first, second, strict=True)))
+
+
+def _row(rows: Sequence[Row], name: str, threads: int) -> Row:
+    return next(row for row in rows if (row["name"], row["threads"]) == (name, threads))
+
+
+def _throughput(rows: Sequence[Row]) -> str:
+    lines = [
+        "| | engine threads | frames a second | to the engine alone | CPU ms a frame | peak MiB |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        threads = row["threads"]
+        to = "" if row["name"] == KERAS else f"{ratio(rows, row['name'], ENGINE, threads):.2f}"
+        lines.append(
+            f"| {row['name']} | {threads} | {_spread(row['rates'], 1)} | {to} "
+            f"| {_spread([1000 * s for s in row['cpu_s']], 1)} "
+            f"| {max(row['peak_bytes']) / 2**20:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float], digits: int) -> str:
+    middle, low, high = statistics.median(values), min(values), max(values)
+    return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _overhead(figures: Figures) -> str:
+    cost = figures["overhead"]
+    small = {row["name"]: row for row in figures["small"]}
+    lines = [
+        "| | CPU ms a frame | to aiokafka |",
+        "|---|---|---|",
+        f"| aiokafka: the same bytes in, an answer out | {1000 * cost['kafka']:.2f} | 1 |",
+    ]
+    for name, key in (
+        ("Lesionstream beyond the engine alone", "ours"),
+        ("the same with an engine that answers at once", "nothing"),
+    ):
+        lines.append(f"| {name} | {1000 * cost[key]:.2f} | {cost[key] / cost['kafka']:.1f} |")
+    lines += ["", "| 256 x 256, nothing decoded, no engine | frames a second |", "|---|---|"]
+    lines += [f"| {name} | {_spread(row['rates'], 0)} |" for name, row in small.items()]
+    return "\n".join(lines)
+
+
+def _scale(rows: Sequence[Row]) -> str:
+    lines = ["| scoring | frames a second | to the first |", "|---|---|---|"]
+    for row in rows:
+        over = statistics.median(a / b for a, b in zip(row["rates"], rows[0]["rates"], strict=True))
+        lines.append(f"| {row['name']} | {_spread(row['rates'], 1)} | {over:.2f} |")
+    return "\n".join(lines)
+
+
+def _latency(figures: Figures) -> str:
+    own_ms = 1000 / statistics.median(figures["throughput"][0]["rates"])
+    lines = [
+        f"A frame takes the engine alone {own_ms:.0f} ms.",
+        "",
+        "| load | | frames a second | n | p50 ms | p95 | p99 | p99.9 | missing |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in figures["latency"]:
+        quantiles = " | ".join(f"{value:.0f}" for value in one["quantiles"])
+        lines.append(
+            f"| {one['load']:.0%} | {one['name']} | {one['fps']:.1f} | {one['frames']} "
+            f"| {quantiles} | {one['missing']} |"
+        )
+    return "\n".join(lines)
+
+
+def draw(figures: Figures) -> None:
+    """Draw rates, and delays over load."""
+    from matplotlib.figure import Figure  # in the environment of the peers, and of developers
+
+    plot = Figure(figsize=(10, 4), layout="constrained")
+    rates, delays = plot.subplots(1, 2)
+    rows = figures["throughput"]
+    names = [ENGINE, OURS, *PEERS, KERAS]
+    threads = sorted({row["threads"] for row in rows})
+    for shift, n in enumerate(threads):
+        some = [row for row in rows if row["threads"] == n]
+        at = [names.index(row["name"]) + 0.4 * shift - 0.2 for row in some]
+        middle = [statistics.median(row["rates"]) for row in some]
+        spread = [
+            [m - min(row["rates"]) for m, row in zip(middle, some, strict=True)],
+            [max(row["rates"]) - m for m, row in zip(middle, some, strict=True)],
+        ]
+        rates.barh(at, middle, 0.38, xerr=spread, label=f"{n} engine thread{'s' * (n > 1)}")
+    rates.set(yticks=range(len(names)), yticklabels=names, xlabel="frames a second")
+    rates.invert_yaxis()
+    rates.legend(fontsize=8)
+    for name in (OURS, *PEERS):
+        some = [one for one in figures["latency"] if one["name"] == name]
+        load = [100 * one["load"] for one in some]
+        (line,) = delays.plot(load, [one["quantiles"][2] for one in some], marker="o", label=name)
+        delays.plot(
+            load, [one["quantiles"][0] for one in some], ":", marker=".", color=line.get_color()
+        )
+    delays.set(
+        xlabel="% of its own capacity",
+        ylabel="ms (line p99, dots p50)",
+        yscale="log",
+        ylim=(10, None),
+    )
+    delays.legend(fontsize=8)
+    delays.grid(alpha=0.3)
+    plot.savefig(PICTURE, dpi=110)
+
+
+def check(figures: Figures) -> int:
+    """Compare ratios with those of the last release; return 1 where one is 1.25 times worse."""
+    before: Figures = json.loads(FIGURES.read_text())
+    worse = 0
+    for name, now, then in zip(RATIOS, ratios(figures), ratios(before), strict=True):
+        late = then / now > TOLERATED
+        worse += late
+        words = f"{name}: {now:.2f}, was {then:.2f}"
+        say(f"WORSE {words}" if late else words, style="red" if late else "")
+    return 1 if worse else 0
+
+
+RATIOS = ("to the engine alone", *(f"to {name}" for name in PEERS), "aiokafka to overhead")
+
+
+def ratios(figures: Figures) -> list[float]:
+    """Return what is compared; more is better."""
+    rows = figures["throughput"]
+    threads = min(row["threads"] for row in rows)
+    cost = figures["overhead"]
+    others = [ratio(rows, OURS, name, threads) for name in (ENGINE, *PEERS)]
+    return [*others, cost["kafka"] / max(cost["nothing"], 1e-6)]
