@@ -96,6 +96,12 @@ def _dilate(mask: Mask, radius: int) -> Mask:
     return np.asarray(cv2.dilate(mask, _disk(radius)), dtype=np.uint8)
 
 
+def _held(mask: Mask) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all of `mask`: less to look through."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return slice(y, y + height), slice(x, x + width)
+
+
 def _components(mask: Mask) -> tuple[int, NDArray[np.int32], NDArray[np.int32]]:
     """Label 4-connected parts: (count with background, labels (H, W), statistics (count, 5))."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
@@ -103,10 +109,10 @@ def _components(mask: Mask) -> tuple[int, NDArray[np.int32], NDArray[np.int32]]:
 
 
 def _touching_border(mask: Mask) -> Mask:
-    """Keep the parts of `mask` that reach the image's edge."""
-    _, labels, _ = _components(mask)
-    edge = np.unique(np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1])))
-    return (np.isin(labels, edge[edge > 0])).astype(np.uint8)
+    """Keep the parts of `mask` that reach the image's edge: what a flood from there comes to."""
+    ringed = cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    cv2.floodFill(ringed, None, (0, 0), 2, flags=4)
+    return np.asarray(ringed[1:-1, 1:-1] == 2, dtype=np.uint8)
 
 
 def _outside(hu: NDArray[np.float32], smooth: NDArray[np.float32], air: Mask) -> tuple[Mask, bool]:
@@ -143,8 +149,12 @@ def _body(tissue: Mask, *, hull: bool) -> Mask:
 
 def _lung_parts(smooth: NDArray[np.float32], air: Mask, body: Mask) -> Mask:
     """Keep the parts of `air` that have a lung's density and lie in the body."""
+    all_kept: Mask = np.zeros_like(air)
+    if not air.any():
+        return all_kept
+    held = _held(air)
+    smooth, air, body, kept = smooth[held], air[held], body[held], all_kept[held]
     count, labels, stats = _components(air)
-    kept: Mask = np.zeros_like(air)
     for label in range(1, count):
         x, y, w, h, area = (int(v) for v in stats[label])
         if area < _LEAST_PART_MM2:
@@ -155,7 +165,7 @@ def _lung_parts(smooth: NDArray[np.float32], air: Mask, body: Mask) -> Mask:
         dense_as_lung = _LUNG_MEDIAN_HU[0] <= median <= _LUNG_MEDIAN_HU[1]
         if dense_as_lung and float(np.mean(body[box][part])) >= _LEAST_ENCLOSED:
             kept[box] |= part.astype(np.uint8)
-    return kept
+    return all_kept
 
 
 def _midline(smooth: NDArray[np.float32]) -> int:
@@ -206,9 +216,13 @@ def _thinnest(part: Mask, midline: int) -> int:
 def _close(lung: Mask) -> Mask:
     """Bridge notches of the pleura, fill everything enclosed, keep a rim of wall."""
     pad = _CLOSE_MM + _KEEP_WALL_MM
-    wide = cv2.copyMakeBorder(lung, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
+    rows, columns = _held(lung)  # a closing reaches no further than its pad
+    wide = cv2.copyMakeBorder(lung[rows, columns], pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, _disk(_CLOSE_MM))
     outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     filled: Mask = np.zeros(closed.shape, dtype=np.uint8)
     cv2.drawContours(filled, outlines, -1, color=1, thickness=cv2.FILLED)
-    return _dilate(filled, _KEEP_WALL_MM)[pad:-pad, pad:-pad]
+    walled = _dilate(filled, _KEEP_WALL_MM)
+    whole = cv2.copyMakeBorder(lung, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
+    whole[rows.start : rows.stop + 2 * pad, columns.start : columns.stop + 2 * pad] = walled
+    return np.ascontiguousarray(whole[pad:-pad, pad:-pad])

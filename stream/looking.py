@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
+import cv2
+
 from engines import Accepted, CtSlice, Engine, NotScorable, Preparation, Prepared, prepare
 from stream import quality
 from wire.errors import FrameError, Reason
@@ -74,7 +76,12 @@ def look(payload: bytes | None, frame_number: int | None, wanted: Wanted) -> Loo
 
 
 def looks(payload: bytes | None, frame_number: int | None, wanted: Wanted) -> Iterator[Looked]:
-    """`look` as a task for `wire.decode_pool`."""
+    """`look` as a task for `wire.decode_pool`.
+
+    On one thread: OpenCV's own wait for work by spinning, which costs half as much again and wins
+    0.5 ms of 13.
+    """
+    cv2.setNumThreads(1)
     yield look(payload, frame_number, wanted)
 
 
