@@ -41,7 +41,7 @@ def run(
     if name != "patients":
         engine = catalogue.load(catalogue.engine_in_use())
         faust_app.wait_for_topics(kafka, wanted.names, SCORING if name == "scoring" else URGENT)
-        from stream.scoring_worker import scoring_app
+        from stream.scoring_app import scoring_app
 
         log.info(name, engine=engine.card.name, backend=engine.backend, kafka=str(kafka))
         app = scoring_app(

@@ -57,6 +57,19 @@ class Looked:
     decode_ms: float
 
 
+MOST_PIXELS = 2 * 800 * 800
+"""Of all views of a frame: two lungs, each as large as the largest field of view there is."""
+
+
+def plausible(looked: Looked) -> bool:
+    """Tell whether a process that may have been taken over answers with what an engine can take."""
+    ready = looked.ready
+    if isinstance(ready, FrameError):
+        return True
+    views = ready.views
+    return all(view.ndim == 2 for view in views) and 0 < sum(v.size for v in views) <= MOST_PIXELS
+
+
 def look(payload: bytes | None, frame_number: int | None, wanted: Wanted) -> Looked:
     """Decode a message of `frames`, and prepare it for an engine.
 

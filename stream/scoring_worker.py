@@ -13,40 +13,28 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import faust
 import structlog
-from faust.types import EventT, StreamT
+from faust.types import EventT
 
 from engines import CtSlice, Engine, EngineError, Score
 from stream import metrics
 from stream.faust_app import (
-    SESSION_TIMEOUT_S,
     Outgoing,
     acknowledge,
-    committed,
-    events_of,
     headers_of,
-    keep_pulse,
-    leave,
-    make_app,
-    raw_topic,
     start_send,
 )
 from stream.health import Pulse
 from stream.line import Call, Line, Post
-from stream.looking import Looked, Wanted, looks
-from stream.retrying import GaveUp, Retry
+from stream.retrying import Retry
 from stream.scoring import Look, Message, Outcome, Readied, Scorer, key_of, noted
 from stream.shadow import compare
 from stream.strikes import Strikes
 from stream.watched import WatchedEngine
-from wire.cluster import Cluster
-from wire.decode_pool import DecodePool, DecoderUnavailable
 from wire.envelope import Envelope
 from wire.records import Finding, FrameAddress
-from wire.topics import DEAD_LETTERS, INPUT, RESULTS, Names
 
 log = structlog.get_logger(__name__)
 
@@ -54,88 +42,6 @@ SOURCE = "/lesionstream/scoring"
 AHEAD = 8
 """Frames that were taken up and are not answered: what has to be waited for when partitions move or
 the worker ends, 0.4 s at 50 ms a frame, and enough to keep the engine busy."""
-
-
-FOLLOW_S = 2.0
-"""How often a worker asks whether another engine was promoted."""
-
-
-CHECK_EVERY_S = 30.0
-"""How often the engine is asked what is known: two frames, 0.7 % of the time at 0.1 s a frame."""
-
-
-def scoring_app(
-    cluster: Cluster,
-    *,
-    names: Names,
-    worker: str = "scoring",
-    engine: Engine,
-    folder: Path,
-    pulse: Pulse,
-    strikes: Strikes,
-    shadow: Engine | None = None,
-    promoted: Callable[[], Engine | None] = lambda: None,
-    session_timeout_s: float = SESSION_TIMEOUT_S,
-    look: Look | None = None,
-) -> faust.App:
-    """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it.
-
-    Parameters
-    ----------
-    worker : ``scoring``, or ``scoring-stat`` for urgent series alone.
-    pulse : gets the marks by which others see that the worker works.
-    strikes : over which frames workers died.
-    shadow : scores every frame, too; compared, never believed.
-    promoted : asked every two seconds: the engine to go on with, loaded, or None for no change.
-    session_timeout_s : see `make_app`.
-    look : by default in a process that may die.
-    """
-    app = make_app(cluster, names.group(worker), folder, session_timeout_s=session_timeout_s)
-    frames = raw_topic(app, names, INPUT[worker])
-    if look is None:
-        pool = DecodePool(looks)
-        pool.warm_up()
-        look = in_child(pool, _patient())
-    scorer = ScoringWorker(
-        engine,
-        pulse=pulse,
-        strikes=strikes,
-        shadow=shadow,
-        look=look,
-        results=raw_topic(app, names, RESULTS),
-        dead_letters=raw_topic(app, names, DEAD_LETTERS),
-        ending=lambda: app.should_stop,
-        leave=lambda event: leave(app, [event]),
-        committed=lambda event: committed(app, event),
-    )
-
-    keep_pulse(app, pulse, names.of(INPUT[worker]))
-
-    @app.agent(frames, name="scoring", concurrency=1)
-    async def scoring(stream: StreamT[bytes]) -> None:
-        async for event in events_of(stream):
-            await scorer.take(event)
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def publish() -> None:
-        await scorer.publish()
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def confirm() -> None:
-        await scorer.confirm()
-
-    @app.timer(interval=FOLLOW_S)  # type: ignore[untyped-decorator]
-    async def follow() -> None:
-        await scorer.follow(promoted)
-        scorer.settle()
-
-    @app.task  # type: ignore[untyped-decorator]
-    async def check() -> None:
-        while not app.should_stop:
-            await scorer.check()
-            await app.sleep(CHECK_EVERY_S)
-
-    return app
 
 
 @dataclass(slots=True, eq=False)
@@ -353,7 +259,7 @@ class ScoringWorker:
     def _use(self, engine: Engine) -> None:
         self._engine = WatchedEngine(engine, self._pulse)
         self._pulse.checked(self._engine.unasked())
-        self._scorer = self._scorer_of(self._engine, _patient())
+        self._scorer = self._scorer_of(self._engine, patient())
         card = engine.card
         metrics.ENGINE.clear()
         metrics.ENGINE.labels(
@@ -431,25 +337,6 @@ def message_of(event: EventT[bytes]) -> Message:
     )
 
 
-def _patient() -> Retry:
+def patient() -> Retry:
+    """Return how a failing engine, or a decoder that cannot be had, is asked again."""
     return Retry(chance=random.random, sleep=time.sleep)
-
-
-def in_child(pool: DecodePool, retry: Retry) -> Look:
-    """Return `stream.looking.look` that runs in a process which may die.
-
-    That no process can be had (memory, processes) may pass. Where it does not, this one ends, and
-    whatever supervises it starts it again: no frame is to blame.
-    """
-
-    def look(payload: bytes | None, frame_number: int | None, wanted: Wanted) -> Looked:
-        try:
-            looked: Looked = retry.ask(
-                lambda: pool.one(payload, frame_number, wanted),
-                lambda error: isinstance(error, DecoderUnavailable),
-            )
-        except GaveUp as gave_up:
-            raise DecoderUnavailable(str(gave_up.__cause__)) from gave_up
-        return looked
-
-    return look

@@ -11,6 +11,7 @@ import uuid
 
 import numpy as np
 
+import stream.scoring_app as scoring_apps
 import stream.scoring_worker as scoring_worker
 from engines import Score
 from engines.classifier import Classifier
@@ -82,7 +83,7 @@ def random_ids() -> None:
 
 def drop_at_rebalance() -> None:
     """Pass over what was in hand when partitions moved, for the next owner to do."""
-    made, moved_s = scoring_worker.scoring_app, -LATE_S
+    made, moved_s = scoring_apps.scoring_app, -LATE_S
 
     def app(*args, **kwargs):
         built = made(*args, **kwargs)
@@ -100,7 +101,7 @@ def drop_at_rebalance() -> None:
             return
         await take(self, event)
 
-    put(scoring_worker, "scoring_app", app)
+    put(scoring_apps, "scoring_app", app)
     put(scoring_worker.ScoringWorker, "take", broken)
 
 

@@ -16,7 +16,7 @@ from engines.loading import read_card
 from stream import faust_app
 from stream.health import Pulse
 from stream.looking import Looked, Wanted, look
-from stream.scoring_worker import scoring_app
+from stream.scoring_app import scoring_app
 from stream.strikes import Strikes
 from wire.cluster import Cluster
 from wire.topics import Names
