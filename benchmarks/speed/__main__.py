@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -21,15 +22,17 @@ from benchmarks.speed.contest import (
     KERAS,
     OURS,
     PEERS,
+    SETUPS,
     Bench,
+    Setup,
     compete,
     draining,
     everybody,
 )
 from benchmarks.speed.corpus import corpus
 from lesionstream.console import say
+from producers.prepare import Prepared
 
-LOADS = (0.25, 0.5, 0.75, 0.9)
 SMALL, SMALL_FRAMES = 256, 6000
 
 
@@ -38,10 +41,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--data", type=Path, help="holds lidc-dicom: every second frame is real")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has the peers")
-    parser.add_argument("--frames", type=int, default=240)
+    parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of the engine")
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each load; 0: none")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each load")
+    parser.add_argument("--loads", type=float, nargs="+", default=[0.25, 0.5, 0.75, 0.9])
     parser.add_argument("--scale", type=int, nargs="*", default=[1, 2, 4], help="processes")
     parser.add_argument("--check", action="store_true", help="compare with docs/performance.json")
     args = parser.parse_args(argv)
@@ -50,64 +53,61 @@ def main(argv: list[str] | None = None) -> int:
         end.callback(local.down, home)
         found = local.up(home, say=say)
         bench = Bench(str(found.kafka), str(found.redis), home, args.python)
-        figures = measure(bench, args)
-    if args.check:
-        return page.check(figures)
+        lidc = None if args.data is None else args.data / "lidc-dicom"
+        frames = corpus(args.frames, 96, lidc=lidc)
+        setups = SETUPS[:1] if args.check else SETUPS
+        rows = compete(bench, frames, everybody(setups), args.repeats, times={KERAS: 0.25})
+        named = {(row.name, row.setup): row for row in rows}
+        alone, ours = (named[name, Setup()] for name in (ENGINE, OURS))
+        beyond, parts = overhead.measure(bench, frames, args.repeats, alone, ours)
+        figures: dict[str, object] = {
+            "machine": page.machine(),
+            "frames": args.frames,
+            "real": lidc is not None,
+            "repeats": args.repeats,
+            "throughput": [row.to_json() for row in rows],
+            "overhead": asdict(beyond),
+            "parts": [row.to_json() for row in parts],
+        }
+        if args.check:
+            return page.check(figures)
+        slowest = min(named[name, Setup()].rate for name in PEERS)
+        figures |= rest(bench, frames, args, slowest, ours.rate)
     page.write(figures)
     say(f"written: {page.FIGURES}, {page.PAGE}, {page.PICTURE}")
     return 0
 
 
-def measure(bench: Bench, args: argparse.Namespace) -> dict[str, object]:
-    """Return all figures, as docs/performance.json has them."""
-    lidc = None if args.data is None else args.data / "lidc-dicom"
-    frames = corpus(args.frames, 96, lidc=lidc)
-    rows = compete(bench, frames, everybody(args.threads), args.repeats, times={KERAS: 0.25})
-    named = {(row.name, row.threads): row for row in rows}
-    first = args.threads[0]
-    beyond, parts = overhead.measure(
-        bench, frames, args.repeats, named[ENGINE, first], named[OURS, first]
-    )
+def rest(
+    bench: Bench,
+    frames: list[Prepared],
+    args: argparse.Namespace,
+    slowest: float,
+    own: float,
+) -> dict[str, object]:
+    """Return what is no ratio: small frames without an engine, several processes, delays."""
     base = corpus(200, 96, side=SMALL)
     small = [base[number % len(base)] for number in range(SMALL_FRAMES)]
-    bare = ("aiokafka in and out", 1, draining(lambda bench: bench.peer("bare", "bare_kafka", 1)))
-    none = ("no engine", 1, draining(lambda bench: bench.no_engine("--undecoded")))
-    tiny = compete(bench, small, [none, bare], args.repeats)
-    scaled = compete(
-        bench,
-        frames,
-        [
-            (f"{n} processes", 1, draining(partial(Bench.ours, threads=1, processes=n)))
-            for n in args.scale
-        ],
-        args.repeats,
-    )
+    none = draining(lambda bench: bench.no_engine("--undecoded"))
+    tiny = [("no engine", Setup(), none), (overhead.KAFKA, Setup(), draining(Bench.bare_kafka))]
+    scale = [
+        (OURS, setup, draining(partial(Bench.contender, name=OURS, setup=setup)))
+        for setup in (Setup(processes=n) for n in args.scale)
+    ]
     late = [
-        latency.measure(
-            bench,
-            bench.ours(threads) if name == OURS else bench.peer(name, PEERS[name], threads),
-            threads,
-            frames,
-            load=load,
-            capacity=row.rate,
-            seconds=args.seconds,
-        )
-        for load in LOADS
-        if args.seconds
-        for (name, threads), row in named.items()
-        if threads == first and (name == OURS or name in PEERS)
+        latency.findings(bench, name, frames, load=load, fps=load * rate, seconds=args.seconds)
+        for load in args.loads
+        for name, rate in [(OURS, own), *((name, slowest) for name in (OURS, *PEERS))]
+    ]
+    late += [
+        latency.alerts(bench, load=load, fps=load * own, seconds=args.seconds)
+        for load in args.loads
     ]
     return {
-        "machine": page.machine(),
-        "frames": args.frames,
-        "real": lidc is not None,
-        "repeats": args.repeats,
-        "throughput": [row.to_json() for row in rows],
-        "overhead": {"kafka": beyond.kafka, "ours": beyond.ours, "nothing": beyond.nothing},
-        "parts": [row.to_json() for row in parts],
-        "small": [row.to_json() for row in tiny],
-        "scale": [row.to_json() for row in scaled],
+        "small": [row.to_json() for row in compete(bench, small, tiny, args.repeats)],
+        "scale": [row.to_json() for row in compete(bench, frames, scale, args.repeats)],
         "latency": [one.to_json() for one in late],
+        "capacity": {"ours": own, "slowest": slowest},
     }
 
 

@@ -1,8 +1,9 @@
-"""Who answers frames, and how they compare: interleaved runs, medians, ratios within a run."""
+"""Who answers frames, and how they compare: shuffled runs, medians, ratios within a repeat."""
 
 from __future__ import annotations
 
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -14,16 +15,38 @@ from itertools import count, cycle, islice
 from pathlib import Path
 from types import MappingProxyType
 
-from kafka import KafkaAdminClient
-
-from benchmarks.speed.rig import Contender, Drained, drain, fill
+from benchmarks.speed.rig import Contender, Drained, drain, fill, remove_frames
 from lesionstream.console import progress_bar
 from producers.prepare import Prepared
-from wire.topics import FRAMES, Names
+from wire.topics import Names
 
 _RUNS = count(1)
 MODULE = "benchmarks.speed.contenders."
 LIMIT_S = 600.0
+
+ENGINE, OURS, KERAS = "engine alone", "Lesionstream", "Keras predict"
+PEERS = {
+    "kafka-python loop": "kafka_loop",
+    "FastStream": "faststream_worker",
+    "Quix Streams": "quix_worker",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a contender runs.
+
+    Attributes
+    ----------
+    threads : of the engine, in each process.
+    processes : of the contender; FastStream has so many workers in one process instead.
+    """
+
+    threads: int = 1
+    processes: int = 1
+
+
+SETUPS = (Setup(), Setup(threads=2), Setup(processes=2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +71,32 @@ class Bench:
         try:
             yield names
         finally:
-            admin = KafkaAdminClient(bootstrap_servers=self.kafka)
-            admin.delete_topics([names.of(FRAMES)])
-            admin.close()
+            remove_frames(self.kafka, names)
 
-    def ours(self, threads: int, processes: int = 1) -> Contender:
-        """Return Lesionstream's scoring worker, or several under one parent."""
-        environment = {
-            "LESIONSTREAM_REDIS": self.redis,
-            "LESIONSTREAM_ENGINE_THREADS": str(threads),
-        }
-        scale = ("--scale", str(processes)) if processes > 1 else ()
-        words = ("-m", "lesionstream", "worker", "scoring", *scale)
-        return Contender("Lesionstream", words, ours=True, environment=environment)
+    def contender(self, name: str, setup: Setup) -> Contender:
+        """Return a contender by its name in the table."""
+        if name == OURS:
+            scale = ("--scale", str(setup.processes)) if setup.processes > 1 else ()
+            environment = {
+                "LESIONSTREAM_REDIS": self.redis,
+                "LESIONSTREAM_ENGINE_THREADS": str(setup.threads),
+            }
+            words = ("-m", "lesionstream", "worker", "scoring", *scale)
+            return Contender(name, words, ours=True, environment=environment)
+        module = {**PEERS, KERAS: "keras_predict"}[name]
+        words = ("-m", MODULE + module, "--threads", str(setup.threads))
+        if name == "FastStream":
+            words = (*words, "--workers", str(setup.processes))
+            return Contender(name, words, python=self.python)
+        return Contender(name, words, processes=setup.processes, python=self.python)
+
+    def bare_kafka(self) -> Contender:
+        """Return the program that answers without looking."""
+        return Contender("aiokafka", ("-m", MODULE + "bare_kafka"))
 
     def no_engine(self, *words: str) -> Contender:
         """Return Lesionstream's scoring worker with an engine that answers at once."""
         return Contender("no engine", ("-m", MODULE + "no_engine", *words))
-
-    def peer(self, name: str, module: str, threads: int) -> Contender:
-        """Return another program; see `benchmarks.speed.contenders`."""
-        words = ("-m", MODULE + module, "--threads", str(threads))
-        return Contender(name, words, python=self.python)
 
 
 @dataclass(slots=True)
@@ -77,7 +104,7 @@ class Row:
     """All runs of one contender, in the order of the repeats."""
 
     name: str
-    threads: int
+    setup: Setup
     rates: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
     peak_bytes: list[int] = field(default_factory=list)
@@ -93,38 +120,34 @@ class Row:
         self.cpu_s.append(drained.cpu_s)
         self.peak_bytes.append(drained.peak_bytes)
 
-    def over(self, other: Row) -> float:
-        """Return the median ratio of the rates, repeat by repeat."""
-        return statistics.median(a / b for a, b in zip(self.rates, other.rates, strict=True))
-
     def to_json(self) -> dict[str, object]:
         """Return it as the JSON has it."""
         return asdict(self)
 
 
 Run = Callable[[Bench, Sequence[Prepared]], Drained]
+Runs = Sequence[tuple[str, Setup, Run]]
 
 
 def draining(contender: Callable[[Bench], Contender]) -> Run:
     """Return a run of a contender on a filled topic."""
 
     def run(bench: Bench, frames: Sequence[Prepared]) -> Drained:
-        one = contender(bench)
         with bench.topics(frames) as names:
             home = bench.home / names.prefix.strip("-")
-            return drain(one, bench.kafka, names, len(frames), home)
+            return drain(contender(bench), bench.kafka, names, len(frames), home)
 
     return run
 
 
-def in_memory(module: str, threads: int) -> Run:
+def in_memory(module: str, setup: Setup) -> Run:
     """Return a run of a program that reads the topic first, and prints what it measured."""
 
     def run(bench: Bench, frames: Sequence[Prepared]) -> Drained:
         with bench.topics(frames) as names:
-            told = ["--kafka", bench.kafka, "--prefix", names.prefix, "--threads", str(threads)]
+            told = ["--kafka", bench.kafka, "--prefix", names.prefix]
             done = subprocess.run(  # noqa: S603 -- our own program
-                [sys.executable, "-m", MODULE + module, *told],
+                [sys.executable, "-m", MODULE + module, *told, "--threads", str(setup.threads)],
                 capture_output=True,
                 text=True,
                 check=True,
@@ -138,48 +161,40 @@ def in_memory(module: str, threads: int) -> Run:
 def compete(
     bench: Bench,
     frames: Sequence[Prepared],
-    runs: Sequence[tuple[str, int, Run]],
+    runs: Runs,
     repeats: int,
     *,
     times: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Row]:
-    """Let each run as often, one after the other; who begins changes with each repeat.
+    """Let each run as often, one after the other, each repeat in another order.
 
     Parameters
     ----------
-    runs : name, threads of the engine, and how.
+    runs : name, set-up, and how.
     times : so many times the frames for these names, which are slow or fast.
     """
-    rows = [Row(name, threads) for name, threads, _ in runs]
+    rows = [Row(name, setup) for name, setup, _ in runs]
+    chance = random.Random(1)
     with progress_bar("runs") as bar:
         task = bar.add_task("measuring", total=repeats * len(runs), note="")
-        for repeat in range(repeats):
-            for turn in range(len(runs)):
-                at = (turn + repeat) % len(runs)
-                name, threads, run = runs[at]
-                bar.update(task, note=f"{name}, {threads} threads")
+        for _ in range(repeats):
+            for at in chance.sample(range(len(runs)), len(runs)):
+                name, _, run = runs[at]
+                bar.update(task, note=name)
                 some = list(islice(cycle(frames), int(len(frames) * times.get(name, 1))))
                 rows[at].add(run(bench, some))
                 bar.advance(task)
     return rows
 
 
-def everybody(threads: Sequence[int]) -> list[tuple[str, int, Run]]:
+def everybody(setups: Sequence[Setup]) -> list[tuple[str, Setup, Run]]:
     """Return (a) to (f): the engine alone, Lesionstream, a loop, two frameworks, Keras."""
-    runs: list[tuple[str, int, Run]] = []
-    for n in threads:
-        runs.append((ENGINE, n, in_memory("bare_engine", n)))
-        runs.append((OURS, n, draining(partial(Bench.ours, threads=n))))
-        for name, module in PEERS.items():
-            how = draining(partial(Bench.peer, name=name, module=module, threads=n))
-            runs.append((name, n, how))
-    runs.append((KERAS, 1, draining(lambda bench: bench.peer(KERAS, "keras_predict", 1))))
+    runs: list[tuple[str, Setup, Run]] = []
+    for setup in setups:
+        if setup.processes == 1:
+            runs.append((ENGINE, setup, in_memory("bare_engine", setup)))
+        for name in (OURS, *PEERS):
+            runs.append((name, setup, draining(partial(Bench.contender, name=name, setup=setup))))
+    one = Setup()
+    runs.append((KERAS, one, draining(partial(Bench.contender, name=KERAS, setup=one))))
     return runs
-
-
-ENGINE, OURS, KERAS = "engine alone", "Lesionstream", "Keras predict"
-PEERS = {
-    "kafka-python loop": "kafka_loop",
-    "FastStream": "faststream_worker",
-    "Quix Streams": "quix_worker",
-}

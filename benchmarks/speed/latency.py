@@ -5,42 +5,48 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from itertools import cycle
-from pathlib import Path
+from datetime import UTC, datetime
+from itertools import cycle, islice
+from typing import Any
 
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
-from benchmarks.speed.contest import Bench
-from benchmarks.speed.rig import Contender, fill
+from benchmarks.handover_frames import frames as patients
+from benchmarks.speed.contest import OURS, Bench, Setup
+from benchmarks.speed.rig import Contender, make
+from lesionstream.console import progress_bar
 from producers.prepare import Prepared
 from producers.publisher import Publisher
 from wire.cluster import Cluster
-from wire.topics import RESULTS, Names
+from wire.topics import ALERTS, RESULTS, Names, Topic
 
 SOURCE = "/lesionstream/benchmark"
-READY_S, SETTLE_S, LAST_S = 60.0, 3.0, 20.0
+READY_S, LAST_S = 60.0, 20.0
+SETTLE = 10
+"""Frames that come first and do not count."""
+
 QUANTILES = (50.0, 95.0, 99.0, 99.9)
+POLICY = 'policy = "threshold"\nthreshold = 0.0\n'
+"""Every frame with a score alarms, whatever the engine thinks of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """From the producer's last byte to where a reader has the answer, ms.
+    """From the moment a frame was due at its producer to where a reader has what came of it, ms.
 
     Attributes
     ----------
-    load : of the contender's own capacity.
-    fps : frames a second that came.
+    what : finding or alert.
     quantiles : p50, p95, p99, p99.9; the last one says little of fewer than 1,000 frames.
-    missing : frames that were not answered within 20 s of the last one.
+    missing : frames of which nothing came within 20 s of the last one.
     """
 
     name: str
-    threads: int
+    what: str
     load: float
     fps: float
     frames: int
@@ -53,16 +59,17 @@ class Delays:
 
 
 class Reader:
-    """Reads `results` on a thread of its own: when the producer had a frame, and how late it is."""
+    """Reads a topic on a thread of its own, and notes when each name came first."""
 
-    def __init__(self, kafka: str, names: Names) -> None:
+    def __init__(
+        self, kafka: str, topic: str, partitions: int, name_of: Callable[[Any], str | None]
+    ) -> None:
         self._consumer = KafkaConsumer(bootstrap_servers=kafka, fetch_max_wait_ms=100)
-        self._consumer.assign(
-            [TopicPartition(names.of(RESULTS), p) for p in range(RESULTS.partitions)]
-        )
+        self._consumer.assign([TopicPartition(topic, p) for p in range(partitions)])
         self._consumer.seek_to_beginning()
+        self._name_of = name_of
         self._over = threading.Event()
-        self.delays: list[tuple[float, float]] = []
+        self.came: dict[str, float] = {}
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -71,10 +78,9 @@ class Reader:
             for records in self._consumer.poll(timeout_ms=100).values():
                 now = time.time()
                 for record in records:
-                    received = json.loads(record.value).get("received_time")
-                    if received:
-                        sent = datetime.fromisoformat(received).timestamp()
-                        self.delays.append((sent, now - sent))
+                    name = self._name_of(record)
+                    if name is not None:
+                        self.came.setdefault(name, now)
 
     def close(self) -> None:
         """Stop reading."""
@@ -83,45 +89,89 @@ class Reader:
         self._consumer.close()
 
 
-def measure(
+def findings(
+    bench: Bench, name: str, frames: Sequence[Prepared], *, load: float, fps: float, seconds: float
+) -> Delays:
+    """Measure a contender's answers, with one engine thread."""
+    some = list(islice(cycle(frames), SETTLE + int(fps * seconds)))
+    contenders = [bench.contender(name, Setup())]
+    return _measured(bench, contenders, some, RESULTS, load=load, fps=fps)
+
+
+def alerts(bench: Bench, *, load: float, fps: float, seconds: float) -> Delays:
+    """Measure Lesionstream's clinical alerts: each frame is another patient's, and alarms."""
+    policy = bench.home / "policy.toml"
+    policy.write_text(POLICY)
+    some = list(islice(patients(), SETTLE + int(fps * seconds)))
+    environment = {"LESIONSTREAM_REDIS": bench.redis, "LESIONSTREAM_POLICY": str(policy)}
+    words = ("-m", "lesionstream", "worker", "patients")
+    deciding = Contender(OURS, words, ours=True, environment=environment)
+    contenders = [bench.contender(OURS, Setup()), deciding]
+    return _measured(bench, contenders, some, ALERTS, load=load, fps=fps)
+
+
+def _measured(
     bench: Bench,
-    contender: Contender,
-    threads: int,
+    contenders: Sequence[Contender],
     frames: Sequence[Prepared],
+    topic: Topic,
     *,
     load: float,
-    capacity: float,
-    seconds: float,
+    fps: float,
 ) -> Delays:
-    """Let frames come at `load` of `capacity` for some seconds, once the contender is at work."""
+    """Let frames come at a rate, once a first one was answered."""
     names = Names(f"late-{time.time_ns()}-")
-    fill(bench.kafka, names, frames[:4])
-    home: Path = bench.home / names.prefix.strip("-")
-    fps = load * capacity
+    make(bench.kafka, names)
+    home = bench.home / names.prefix.strip("-")
+    due: list[float] = []
     with ExitStack() as end:
-        end.enter_context(contender.running(bench.kafka, names, home))
-        reader = Reader(bench.kafka, names)
-        end.callback(reader.close)
-        deadline = time.monotonic() + READY_S
-        while len(reader.delays) < 4:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{contender.name} answers nothing. Read {home / 'log.txt'}.")
-            time.sleep(0.1)
         publisher = Publisher(Cluster.plain(bench.kafka), names=names, source=SOURCE)
         end.callback(publisher.close)
-        began, sent = time.time(), 0
-        for frame in cycle(frames):
-            due = began + sent / fps
-            if due > began + SETTLE_S + seconds:
-                break
-            time.sleep(max(0.0, due - time.time()))
-            publisher.frame(frame)
-            sent += 1
+        for contender in contenders:
+            end.enter_context(contender.running(bench.kafka, names, home))
+        reader = Reader(
+            bench.kafka,
+            names.of(topic),
+            topic.partitions,
+            _received if topic is RESULTS else _patient,
+        )
+        end.callback(reader.close)
+        publisher.frame(frames[0])
+        _wait(lambda: bool(reader.came), READY_S)
+        if not reader.came:
+            raise RuntimeError(f"{contenders[0].name} answers nothing. Read {home / 'log.txt'}.")
+        began = time.time()
+        wanted = {}
+        with progress_bar("frames") as bar:
+            for number, frame in enumerate(bar.track(frames[1:], description="publishing")):
+                due.append(began + number / fps)
+                time.sleep(max(0.0, due[-1] - time.time()))
+                received = datetime.fromtimestamp(due[-1], UTC)
+                publisher.frame(frame, received)
+                wanted[received.isoformat() if topic is RESULTS else frame.patient_id] = due[-1]
         publisher.flush()
-        deadline = time.monotonic() + LAST_S
-        while len(reader.delays) < sent + 4 and time.monotonic() < deadline:
-            time.sleep(0.1)
-        missing = max(0, sent + 4 - len(reader.delays))
-    late = [delay * 1000 for at, delay in reader.delays if at >= began + SETTLE_S]
+        _wait(lambda: wanted.keys() <= reader.came.keys(), LAST_S)
+        came = dict(reader.came)
+    counted = list(wanted.items())[SETTLE - 1 :]
+    late = [(came[name] - at) * 1000 for name, at in counted if name in came]
     quantiles = tuple(float(np.percentile(late, q)) for q in QUANTILES)
-    return Delays(contender.name, threads, load, fps, len(late), quantiles, missing)
+    what = "finding" if topic is RESULTS else "alert"
+    missing = len(counted) - len(late)
+    return Delays(contenders[0].name, what, load, fps, len(late), quantiles, missing)
+
+
+def _received(record: Any) -> str | None:
+    """Return when the frame of an answer was received: that is another moment for each."""
+    received = json.loads(record.value).get("received_time")
+    return datetime.fromisoformat(received).isoformat() if received else None
+
+
+def _patient(record: Any) -> str | None:
+    """Return of whom an alert is; None for a heartbeat."""
+    return record.key.decode() if record.key else None
+
+
+def _wait(condition: Callable[[], bool], within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)

@@ -6,10 +6,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.speed.contest import Bench, Row, compete, draining, in_memory
+from benchmarks.speed.contest import Bench, Row, Setup, compete, draining, in_memory
 from producers.prepare import Prepared
 
 KAFKA, LOOK, NOTHING = "aiokafka in and out", "decode and prepare alone", "no engine"
+ONE = Setup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ def measure(
         bench,
         frames,
         [
-            (KAFKA, 1, draining(lambda bench: bench.peer(KAFKA, "bare_kafka", 1))),
-            (LOOK, 1, in_memory("bare_look", 1)),
-            (NOTHING, 1, draining(lambda bench: bench.no_engine())),
+            (KAFKA, ONE, draining(Bench.bare_kafka)),
+            (LOOK, ONE, in_memory("bare_look", ONE)),
+            (NOTHING, ONE, draining(Bench.no_engine)),
         ],
         repeats,
         times={KAFKA: 8},

@@ -68,29 +68,34 @@ def _machine(figures: Figures) -> str:
     )
 
 
-def ratio(rows: Sequence[Row], a: str, b: str, threads: int) -> float:
+def ratio(rows: Sequence[Row], a: str, b: str, setup: Row) -> float:
     """Return the median ratio of the rates of two contenders, repeat by repeat."""
-    first, second = (_row(rows, name, threads)["rates"] for name in (a, b))
+    first, second = (_row(rows, name, setup)["rates"] for name in (a, b))
     return float(statistics.median(x / y for x, y in zip(first, second, strict=True)))
 
 
-def _row(rows: Sequence[Row], name: str, threads: int) -> Row:
-    return next(row for row in rows if (row["name"], row["threads"]) == (name, threads))
+def _row(rows: Sequence[Row], name: str, setup: Row) -> Row:
+    return next(row for row in rows if row["name"] == name and row["setup"] == setup)
+
+
+def _in_words(setup: Row) -> str:
+    if setup["processes"] > 1:
+        return f"{setup['processes']} at once, 1 thread each"
+    return f"{setup['threads']} engine thread{'s' * (setup['threads'] > 1)}"
 
 
 def _throughput(rows: Sequence[Row]) -> str:
     lines = [
-        "| | engine threads | frames a second | to the engine alone | CPU ms a frame | peak MiB |",
+        "| | | frames a second | Lesionstream to it | CPU ms a frame | peak MiB |",
         "|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        threads = row["threads"]
-        to = "" if row["name"] == KERAS else f"{ratio(rows, row['name'], ENGINE, threads):.2f}"
-        lines.append(
-            f"| {row['name']} | {threads} | {_spread(row['rates'], 1)} | {to} "
-            f"| {_spread([1000 * s for s in row['cpu_s']], 1)} "
-            f"| {max(row['peak_bytes']) / 2**20:.0f} |"
-        )
+    lines += [
+        f"| {_in_words(row['setup'])} | {row['name']} | {_spread(row['rates'], 1)} "
+        f"| {ratio(rows, OURS, row['name'], row['setup']):.2f} "
+        f"| {_spread([1000 * s for s in row['cpu_s']], 1)} "
+        f"| {max(row['peak_bytes']) / 2**20:.0f} |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
@@ -101,80 +106,81 @@ def _spread(values: Sequence[float], digits: int) -> str:
 
 def _overhead(figures: Figures) -> str:
     cost = figures["overhead"]
-    small = {row["name"]: row for row in figures["small"]}
     lines = [
         "| | CPU ms a frame | to aiokafka |",
         "|---|---|---|",
         f"| aiokafka: the same bytes in, an answer out | {1000 * cost['kafka']:.2f} | 1 |",
     ]
-    for name, key in (
-        ("Lesionstream beyond the engine alone", "ours"),
-        ("the same with an engine that answers at once", "nothing"),
-    ):
-        lines.append(f"| {name} | {1000 * cost[key]:.2f} | {cost[key] / cost['kafka']:.1f} |")
+    lines += [
+        f"| {name} | {1000 * cost[key]:.2f} | {cost[key] / cost['kafka']:.1f} |"
+        for name, key in (
+            ("Lesionstream beyond the engine alone", "ours"),
+            ("the same with an engine that answers at once", "nothing"),
+        )
+    ]
     lines += ["", "| 256 x 256, nothing decoded, no engine | frames a second |", "|---|---|"]
-    lines += [f"| {name} | {_spread(row['rates'], 0)} |" for name, row in small.items()]
+    lines += [f"| {row['name']} | {_spread(row['rates'], 0)} |" for row in figures["small"]]
     return "\n".join(lines)
 
 
 def _scale(rows: Sequence[Row]) -> str:
-    lines = ["| scoring | frames a second | to the first |", "|---|---|---|"]
+    lines = ["| scoring processes | frames a second | to the first |", "|---|---|---|"]
     for row in rows:
         over = statistics.median(a / b for a, b in zip(row["rates"], rows[0]["rates"], strict=True))
-        lines.append(f"| {row['name']} | {_spread(row['rates'], 1)} | {over:.2f} |")
+        lines.append(f"| {row['setup']['processes']} | {_spread(row['rates'], 1)} | {over:.2f} |")
     return "\n".join(lines)
 
 
 def _latency(figures: Figures) -> str:
     own_ms = 1000 / statistics.median(figures["throughput"][0]["rates"])
     lines = [
-        f"A frame takes the engine alone {own_ms:.0f} ms.",
+        f"The engine alone takes {own_ms:.0f} ms for a frame; Lesionstream does "
+        f"{figures['capacity']['ours']:.1f} frames a second, the slowest of the others "
+        f"{figures['capacity']['slowest']:.1f}.",
         "",
-        "| load | | frames a second | n | p50 ms | p95 | p99 | p99.9 | missing |",
+        "| | of whose capacity | frames a second | n | p50 ms | p95 | p99 | p99.9 | missing |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in figures["latency"]:
         quantiles = " | ".join(f"{value:.0f}" for value in one["quantiles"])
+        mine = abs(one["fps"] - one["load"] * figures["capacity"]["ours"]) < 1e-6
         lines.append(
-            f"| {one['load']:.0%} | {one['name']} | {one['fps']:.1f} | {one['frames']} "
+            f"| {one['name']}, {one['what']} | {one['load']:.0%} of "
+            f"{'its own' if mine else 'the slowest'} | {one['fps']:.1f} | {one['frames']} "
             f"| {quantiles} | {one['missing']} |"
         )
     return "\n".join(lines)
 
 
 def draw(figures: Figures) -> None:
-    """Draw rates, and delays over load."""
+    """Draw rates, and delays over frames a second."""
     from matplotlib.figure import Figure  # in the environment of the peers, and of developers
 
     plot = Figure(figsize=(10, 4), layout="constrained")
     rates, delays = plot.subplots(1, 2)
     rows = figures["throughput"]
     names = [ENGINE, OURS, *PEERS, KERAS]
-    threads = sorted({row["threads"] for row in rows})
-    for shift, n in enumerate(threads):
-        some = [row for row in rows if row["threads"] == n]
-        at = [names.index(row["name"]) + 0.4 * shift - 0.2 for row in some]
+    setups = [row["setup"] for row in rows if row["name"] == OURS]
+    for number, setup in enumerate(setups):
+        some = [row for row in rows if row["setup"] == setup]
+        at = [names.index(row["name"]) + 0.27 * (number - 1) for row in some]
         middle = [statistics.median(row["rates"]) for row in some]
         spread = [
             [m - min(row["rates"]) for m, row in zip(middle, some, strict=True)],
             [max(row["rates"]) - m for m, row in zip(middle, some, strict=True)],
         ]
-        rates.barh(at, middle, 0.38, xerr=spread, label=f"{n} engine thread{'s' * (n > 1)}")
+        rates.barh(at, middle, 0.26, xerr=spread, label=_in_words(setup))
     rates.set(yticks=range(len(names)), yticklabels=names, xlabel="frames a second")
     rates.invert_yaxis()
-    rates.legend(fontsize=8)
+    rates.legend(fontsize=8, loc="lower right")
     for name in (OURS, *PEERS):
         some = [one for one in figures["latency"] if one["name"] == name]
-        load = [100 * one["load"] for one in some]
-        (line,) = delays.plot(load, [one["quantiles"][2] for one in some], marker="o", label=name)
-        delays.plot(
-            load, [one["quantiles"][0] for one in some], ":", marker=".", color=line.get_color()
-        )
+        found = sorted((one["fps"], *one["quantiles"]) for one in some if one["what"] == "finding")
+        fps = [one[0] for one in found]
+        (line,) = delays.plot(fps, [one[3] for one in found], marker="o", label=name)
+        delays.plot(fps, [one[1] for one in found], ":", marker=".", color=line.get_color())
     delays.set(
-        xlabel="% of its own capacity",
-        ylabel="ms (line p99, dots p50)",
-        yscale="log",
-        ylim=(10, None),
+        xlabel="frames a second", ylabel="ms (line p99, dots p50)", yscale="log", ylim=(10, None)
     )
     delays.legend(fontsize=8)
     delays.grid(alpha=0.3)
@@ -198,8 +204,7 @@ RATIOS = ("to the engine alone", *(f"to {name}" for name in PEERS), "aiokafka to
 
 def ratios(figures: Figures) -> list[float]:
     """Return what is compared; more is better."""
-    rows = figures["throughput"]
-    threads = min(row["threads"] for row in rows)
-    cost = figures["overhead"]
-    others = [ratio(rows, OURS, name, threads) for name in (ENGINE, *PEERS)]
+    rows, cost = figures["throughput"], figures["overhead"]
+    one = {"threads": 1, "processes": 1}
+    others = [ratio(rows, OURS, name, one) for name in (ENGINE, *PEERS)]
     return [*others, cost["kafka"] / max(cost["nothing"], 1e-6)]

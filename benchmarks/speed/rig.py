@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from benchmarks.speed.processes import Usage, usage
 from lesionstream import children
@@ -18,12 +19,14 @@ from producers.prepare import Prepared
 from producers.publisher import Publisher
 from wire import topic_admin
 from wire.cluster import Cluster
-from wire.topics import RESULTS, Names
+from wire.reading import read
+from wire.topics import FRAMES, RESULTS, Names
 
 SOURCE = "/lesionstream/benchmark"
 LIMIT_S = 300.0
-LOOK_S = 0.02
-BEGIN = 0.1  # of the frames: what comes before is start and warming up
+LOOK_S = 0.1
+BEGIN = 0.25
+"""Of the frames: what comes before is start, joining the group, and warming up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +37,22 @@ class Contender:
     ----------
     command : words after the interpreter; ``--kafka`` and ``--prefix`` are added where it is not
         ours, which learns them from its environment.
+    processes : so many of it, in one consumer group.
     python : interpreter; the peers live in an environment of their own.
     """
 
     name: str
     command: tuple[str, ...]
     ours: bool = False
+    processes: int = 1
     environment: Mapping[str, str] | None = None
     python: str = sys.executable
 
     @contextmanager
-    def running(self, kafka: str, names: Names, home: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """Run it; what it says goes to a file of its name in `home`."""
+    def running(
+        self, kafka: str, names: Names, home: Path
+    ) -> Iterator[list[subprocess.Popen[bytes]]]:
+        """Run it; what it says goes to a file in `home`."""
         home.mkdir(parents=True, exist_ok=True)
         told = [] if self.ours else ["--kafka", kafka, "--prefix", names.prefix]
         environment = {
@@ -54,14 +61,20 @@ class Contender:
             "LESIONSTREAM_TOPIC_PREFIX": names.prefix,
             **(self.environment or {}),
         }
-        with (home / "log.txt").open("wb") as log:
-            process = children.start_program(
-                [self.python, *self.command, *told], environment=environment, stdout=log, stderr=log
-            )
+        with (home / "log.txt").open("ab") as log:
+            processes = [
+                children.start_program(
+                    [self.python, *self.command, *told],
+                    environment=environment,
+                    stdout=log,
+                    stderr=log,
+                )
+                for _ in range(self.processes)
+            ]
         try:
-            yield process
+            yield processes
         finally:
-            children.end([process])
+            children.end(processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +83,9 @@ class Drained:
 
     Attributes
     ----------
-    rate : answered frames a second, from a tenth of the frames on.
+    rate : answered frames a second, from a quarter of the frames on.
     cpu_s : of CPU a frame, in that time, all its processes.
-    peak_bytes : greatest resident memory.
+    peak_bytes : greatest resident memory; what processes share counts for each.
     """
 
     rate: float
@@ -80,13 +93,29 @@ class Drained:
     peak_bytes: int
 
 
+def make(kafka: str, names: Names) -> None:
+    """Make the topics; the broker notes when an answer came."""
+    topic_admin.create(Cluster.plain(kafka), names)
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    when = {"message.timestamp.type": "LogAppendTime"}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, names.of(RESULTS), when)])
+    admin.close()
+
+
 def fill(kafka: str, names: Names, frames: Sequence[Prepared]) -> None:
     """Make the topics, and publish the frames."""
-    topic_admin.create(Cluster.plain(kafka), names)
+    make(kafka, names)
     with Publisher(Cluster.plain(kafka), names=names, source=SOURCE) as publisher:
         for frame in frames:
             publisher.frame(frame)
         publisher.flush()
+
+
+def remove_frames(kafka: str, names: Names) -> None:
+    """Delete the topic with the frames: they take room."""
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    admin.delete_topics([names.of(FRAMES)])
+    admin.close()
 
 
 def drain(contender: Contender, kafka: str, names: Names, frames: int, home: Path) -> Drained:
@@ -96,29 +125,35 @@ def drain(contender: Contender, kafka: str, names: Names, frames: int, home: Pat
     ------
     RuntimeError  it ended, or was not done in time; the message names its log.
     """
-    with contender.running(kafka, names, home) as process, answers(kafka, names) as count:
+    marks: list[tuple[int, Usage]] = []
+    with contender.running(kafka, names, home) as processes, answers(kafka, names) as count:
         deadline = time.monotonic() + LIMIT_S
-        began: tuple[float, int, Usage] | None = None
-        while time.monotonic() < deadline and process.poll() is None:
+        while len(marks) < 2:
+            if time.monotonic() > deadline or any(p.poll() is not None for p in processes):
+                raise RuntimeError(f"{contender.name} did not answer all. Read {home / 'log.txt'}.")
             done = count()
-            now, used = time.monotonic(), usage(process.pid)
-            if began is None and done >= BEGIN * frames:
-                began = now, done, used
-            elif began is not None and done >= frames:
-                answered = done - began[1]
-                return Drained(
-                    answered / (now - began[0]),
-                    (used.cpu_s - began[2].cpu_s) / answered,
-                    used.peak_bytes,
-                )
-            time.sleep(LOOK_S)
-        raise RuntimeError(f"{contender.name} did not answer all. Read {home / 'log.txt'}.")
+            if done >= (frames if marks else BEGIN * frames):
+                used = [usage(process.pid) for process in processes]
+                total = Usage(sum(u.cpu_s for u in used), sum(u.peak_bytes for u in used))
+                marks.append((done, total))
+            else:
+                time.sleep(LOOK_S)
+    came = sorted(
+        record.timestamp / 1000 for record in read(Cluster.plain(kafka), names.of(RESULTS))
+    )
+    began = int(BEGIN * len(came))
+    (at_first, first), (at_last, last) = marks
+    return Drained(
+        (len(came) - 1 - began) / (came[-1] - came[began]),
+        (last.cpu_s - first.cpu_s) / max(1, at_last - at_first),
+        last.peak_bytes,
+    )
 
 
 @contextmanager
 def answers(kafka: str, names: Names) -> Iterator[Callable[[], int]]:
     """Yield a function that counts the messages of `results`."""
-    consumer = KafkaConsumer(bootstrap_servers=kafka, consumer_timeout_ms=1000)
+    consumer = KafkaConsumer(bootstrap_servers=kafka)
     places = [TopicPartition(names.of(RESULTS), p) for p in range(RESULTS.partitions)]
     try:
         yield lambda: sum(consumer.end_offsets(places).values())

@@ -1,7 +1,8 @@
 """The same with FastStream, as its documentation has it: a subscriber publishes what it returns.
 
 https://faststream.ag2.ai/latest/kafka/ - ``AckPolicy.NACK_ON_ERROR`` commits after each message
-that was handled and whose answer was confirmed: at least once.
+that was handled and whose answer was confirmed: at least once. Several workers share the
+partitions; within a partition frames keep their order.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from faststream.kafka import KafkaBroker, KafkaResponse
 from faststream.kafka.annotations import KafkaMessage
 
 from benchmarks.speed.contenders import options
+from benchmarks.speed.contenders.kafka_loop import FETCH_BYTES
 from benchmarks.speed.contenders.scores import Scores
 
 
@@ -28,6 +30,8 @@ def main() -> None:
         group_id=told.group,
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.NACK_ON_ERROR,
+        max_workers=told.workers,
+        max_partition_fetch_bytes=FETCH_BYTES,
         decoder=_as_it_is,
     )
     @broker.publisher(told.results)  # type: ignore[untyped-decorator]

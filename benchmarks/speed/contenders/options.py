@@ -10,11 +10,15 @@ from wire.topics import FRAMES, RESULTS, Names
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where the broker is, which topics, and how the engine runs."""
+    """Where the broker is, which topics, and how the engine runs.
+
+    workers : frames in hand at once, in one process.
+    """
 
     kafka: str
     names: Names
     threads: int
+    workers: int = 1
 
     @property
     def frames(self) -> str:
@@ -38,5 +42,6 @@ def read() -> Options:
     parser.add_argument("--kafka", required=True)
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
     told = parser.parse_args()
-    return Options(told.kafka, Names(told.prefix), told.threads)
+    return Options(told.kafka, Names(told.prefix), told.threads, told.workers)

@@ -11,8 +11,8 @@ from typing import Any
 from quixstreams import Application
 
 from benchmarks.speed.contenders import options
+from benchmarks.speed.contenders.kafka_loop import COMMIT_S, FETCH_BYTES
 from benchmarks.speed.contenders.scores import Scores
-from wire.topics import MAX_MESSAGE_BYTES
 
 
 def main() -> None:
@@ -25,8 +25,9 @@ def main() -> None:
         auto_offset_reset="earliest",
         processing_guarantee="at-least-once",
         auto_create_topics=False,
-        consumer_extra_config={"max.partition.fetch.bytes": MAX_MESSAGE_BYTES},
-        producer_extra_config={"compression.type": "lz4"},
+        commit_interval=COMMIT_S,
+        consumer_extra_config={"max.partition.fetch.bytes": FETCH_BYTES},
+        producer_extra_config={"compression.type": "lz4", "linger.ms": 0},
         loglevel="WARNING",
     )
     frames = app.topic(told.frames, value_deserializer="bytes", key_deserializer="bytes")

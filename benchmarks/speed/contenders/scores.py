@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from io import BytesIO
 
+import cv2
 import numpy as np
 import pydicom
 
@@ -19,6 +20,7 @@ class Scores:
     """The shipped engine behind a function from a message's value to its answer."""
 
     def __init__(self, threads: int) -> None:
+        cv2.setNumThreads(1)  # as Lesionstream does: its threads cost more than they win
         self._engine = load_engine("lesion", threads=threads)
 
     def of(self, payload: bytes, received: str = "") -> bytes:
@@ -29,10 +31,8 @@ class Scores:
         received : when the producer had the frame, passed on; RFC 3339.
         """
         ds = pydicom.dcmread(BytesIO(payload))
-        hu = ds.pixel_array.astype(np.float32) * np.float32(ds.RescaleSlope)
-        hu += np.float32(ds.RescaleIntercept)
         rows, columns = map(float, ds.PixelSpacing)
-        score = self._engine.score(CtSlice(hu, (rows, columns)))
+        score = self._engine.score(CtSlice(hu(ds), (rows, columns)))
         answer = {
             "patient_id": ds.PatientID,
             "sop_instance_uid": ds.SOPInstanceUID,
@@ -44,3 +44,11 @@ class Scores:
             ],
         }
         return json.dumps(answer).encode()
+
+
+def hu(ds: pydicom.Dataset) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Return the pixels of a CT image in Hounsfield units."""
+    values = ds.pixel_array.astype(np.float32)
+    values *= np.float32(ds.RescaleSlope)
+    values += np.float32(ds.RescaleIntercept)
+    return values
