@@ -3,7 +3,7 @@
 Faust bounds messages, not bytes, and aiokafka reads ahead on each partition by itself: with frames
 of 31 MiB on all partitions a worker held 2.8 GiB (``python -m benchmarks.held``). And where Faust's
 own buffer is full on all partitions at once, it sleeps a second, whatever has been worked off by
-then: fast workers stood still two thirds of the time.
+then: fast workers stood still most of the time.
 """
 
 import asyncio

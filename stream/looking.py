@@ -91,8 +91,7 @@ def look(payload: bytes | None, frame_number: int | None, wanted: Wanted) -> Loo
 def looks(payload: bytes | None, frame_number: int | None, wanted: Wanted) -> Iterator[Looked]:
     """`look` as a task for `wire.decode_pool`.
 
-    On one thread: OpenCV's own wait for work by spinning, which costs half as much again and wins
-    0.5 ms of 13.
+    On one thread: OpenCV's own wait for work by spinning, which costs more than it wins.
     """
     cv2.setNumThreads(1)
     yield look(payload, frame_number, wanted)
