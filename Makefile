@@ -38,7 +38,7 @@ bench: setup bench-peers ## docs/performance.* anew, against others who do the s
 	@exec $(BIN)/python -m benchmarks.speed --python $(PEERS)/python $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 bench-check: setup bench-peers ## the same in short: ratios against those of the last release, warns at 1.25
-	@exec $(BIN)/python -m benchmarks.speed --python $(PEERS)/python --check --repeats 2 --frames 120 $(ARGS)
+	@exec $(BIN)/python -m benchmarks.speed --python $(PEERS)/python --check --repeats 2 --frames 120 $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 bench-peers: setup
 	@test -x $(PEERS)/python || $(BIN)/python -m venv .venv-bench

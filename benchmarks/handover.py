@@ -26,7 +26,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import local
-from benchmarks.handover_frames import Feed, Seen, seen
+from benchmarks.handover_frames import POLICY, Feed, Seen, seen
 from benchmarks.handover_page import ROLLING, STEADY, Event, killed, stopped, tables
 from lesionstream import workers
 from lesionstream.console import print_json, say
@@ -47,8 +47,6 @@ SETTLE_S = 3.0
 """After each change; what it held up comes out meanwhile."""
 
 STEADY_S = 15.0
-POLICY = 'policy = "threshold"\nthreshold = 0.0\n'
-"""Every frame with a score alarms, whatever the engine thinks of it."""
 
 
 def main(argv: list[str] | None = None) -> int:

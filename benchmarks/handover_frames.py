@@ -23,6 +23,8 @@ from wire.topics import ALERTS, FRAMES, RESULTS, Names
 
 SOURCE = "/lesionstream/benchmark"
 KEY = b"benchmark" * 4
+POLICY = 'policy = "threshold"\nthreshold = 0.0\n'
+"""Every frame with a score alarms, whatever the engine thinks of it."""
 EVERY = 4
 """Of the pixels of a simulated image: 128 x 128 are left, which cost little."""
 

@@ -15,23 +15,21 @@ from typing import Any
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
+from benchmarks.handover_frames import POLICY
 from benchmarks.handover_frames import frames as patients
 from benchmarks.speed.contest import OURS, Bench, Setup
-from benchmarks.speed.rig import Contender, make
+from benchmarks.speed.rig import SOURCE, Contender, make
 from lesionstream.console import progress_bar
 from producers.prepare import Prepared
 from producers.publisher import Publisher
 from wire.cluster import Cluster
 from wire.topics import ALERTS, RESULTS, Names, Topic
 
-SOURCE = "/lesionstream/benchmark"
 READY_S, LAST_S = 60.0, 20.0
 SETTLE = 10
 """Frames that come first and do not count."""
 
 QUANTILES = (50.0, 95.0, 99.0, 99.9)
-POLICY = 'policy = "threshold"\nthreshold = 0.0\n'
-"""Every frame with a score alarms, whatever the engine thinks of it."""
 
 
 @dataclass(frozen=True, slots=True)
