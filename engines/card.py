@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engines.errors import EngineFailed
+
 Text = Annotated[str, Field(min_length=1)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -73,21 +75,32 @@ class InputSpec(_Frozen):
     shape : sizes in the order of `axes`; -1 is any batch size.
     axes : one letter an axis: N frame, C channel, H row, W column.
     spacing_mm : size of a pixel; None where views are scaled to fill the tensor.
-    hu_window : (low, high) HU that are mapped to 0 and 1.
+    hu_window : (low, high) HU that are mapped to 0 and 1; None where the input is no image.
     """
 
     shape: tuple[int, ...]
     axes: Text
     spacing_mm: float | None = Field(default=None, gt=0.0)
-    hu_window: tuple[float, float]
+    hu_window: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if len(self.shape) != len(self.axes):
             raise ValueError(f"shape {self.shape} and axes {self.axes!r} differ in length")
-        if self.hu_window[0] >= self.hu_window[1]:
+        if self.hu_window is not None and self.hu_window[0] >= self.hu_window[1]:
             raise ValueError(f"hu_window {self.hu_window} is not (low, high)")
         return self
+
+    def window(self) -> tuple[float, float]:
+        """Return the HU window of an input that is an image.
+
+        Raises
+        ------
+        EngineFailed  it is none.
+        """
+        if self.hu_window is None:
+            raise EngineFailed("engine.json names no hu_window: the input is no image")
+        return self.hu_window
 
 
 class OperatingPoints(_Frozen):
@@ -95,13 +108,35 @@ class OperatingPoints(_Frozen):
 
     Attributes
     ----------
-    screen : sensitivity first, on `lesion_probability`.
+    screen : sensitivity first, on `lesion_probability`; of a forecast, on its
+        `progression_probability`.
     alarm : few false alarms; on `lesions[].probability`, for a classifier on
         `lesion_probability`.
     """
 
     screen: Probability
     alarm: Probability
+
+
+class ForecastSpec(_Frozen):
+    """How a forecast is read from what its network answers; see `engines.forecaster`.
+
+    Attributes
+    ----------
+    arms : of treatment, in the order of the input.
+    edges : of the stretches, ascending: ``log((next + offset) / (last + offset))``.
+    offset_mm : keeps readings of 0 mm finite.
+    low_level, high_level : of the distribution, that bound 80 % of patients never seen.
+    longest_mm, longest_wait_days : the greatest diameter and interval in training.
+    """
+
+    arms: tuple[Text, ...]
+    edges: tuple[float, ...]
+    offset_mm: float = Field(gt=0.0)
+    low_level: Probability
+    high_level: Probability
+    longest_mm: float = Field(gt=0.0)
+    longest_wait_days: float = Field(gt=0.0)
 
 
 class DataSource(_Frozen):
@@ -157,7 +192,7 @@ class EngineCard(_Frozen):
     Attributes
     ----------
     name, version : identity; with `sha256` part of every finding's id.
-    task : what the model answers.
+    task : what the model answers; "judge" is of one candidate, by the patch around it.
     simulated : True for a stand-in that was not trained on patients.
     description : one paragraph for a person.
     accepted : images it was made for; ask with `accepted.accepts`.
@@ -165,6 +200,7 @@ class EngineCard(_Frozen):
     operating_points : thresholds.
     calibration_shift : what was added to the calibrated logit of `lesion_probability` so that
         `screen` is 0.5; taken away again it gives the frequency in the data it was fitted to.
+    forecast : of an engine that forecasts.
     training_data, figures, prevalence, limits_of_use, licence : the honest part.
     sha256 : of model.onnx, hexadecimal, lower case; fp32.
     variants : the network in other precisions.
@@ -175,13 +211,14 @@ class EngineCard(_Frozen):
 
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
-    task: Literal["detect", "classify", "segment", "forecast", "effect"]
+    task: Literal["detect", "classify", "judge", "segment", "forecast", "effect"]
     simulated: bool
     description: Text
     accepted: Accepted
     input: InputSpec
     operating_points: OperatingPoints
     calibration_shift: float = 0.0
+    forecast: ForecastSpec | None = None
     training_data: tuple[DataSource, ...]
     figures: tuple[Figure, ...]
     prevalence: Text

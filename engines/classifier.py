@@ -36,7 +36,7 @@ class Classifier:
         if len(model.outputs) != 1:
             raise EngineFailed(f"model.onnx has outputs {model.outputs}; a classifier has one")
         size = view_size(card.input)
-        self.preparation = Preparation("views", card.input.hu_window, size)
+        self.preparation = Preparation("views", card.input.window(), size)
         self.card = card
         self.backend, self.precision = model.backend, model.precision
         self._model = model

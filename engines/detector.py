@@ -46,7 +46,7 @@ class Detector:
             )
         if set(model.outputs) != {HEAT, DIAMETER}:
             raise EngineFailed(f"outputs are {model.outputs}, not {HEAT} and {DIAMETER}")
-        self.preparation = Preparation("field", card.input.hu_window)
+        self.preparation = Preparation("field", card.input.window())
         self.card = card
         self.backend, self.precision = model.backend, model.precision
         self._model = model

@@ -3,9 +3,10 @@
 ::
 
     EngineError
-    ├── NotScorable     this slice, not the engine: answer it with a `not-scored` finding
-    ├── EngineFailed    the runtime, not the slice: close the engine and load it again
-    └── CatalogueError  the files of an engine: nothing was loaded
+    ├── NotScorable      this slice, not the engine: answer it with a `not-scored` finding
+    ├── NotForecastable  this course, not the engine: an answer without a forecast, and why
+    ├── EngineFailed     the runtime, not the slice: close the engine and load it again
+    └── CatalogueError   the files of an engine: nothing was loaded
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ class NotScorable(EngineError):
     def __reduce__(self) -> tuple[type[NotScorable], tuple[NotScorableReason, str]]:
         """Pickle by both arguments, so that a worker process can hand the error back."""
         return type(self), (self.reason, self.detail)
+
+
+class NotForecastable(EngineError):
+    """A course of readings is like nothing the engine was trained on, or is no course.
+
+    Operator action: none; the message is the reason that stands where the forecast would.
+    """
 
 
 class EngineFailed(EngineError):

@@ -14,10 +14,12 @@ from engines.classifier import Classifier
 from engines.detector import Detector
 from engines.enclosed import check_enclosed
 from engines.errors import CatalogueError, EngineError, EngineFailed
+from engines.forecaster import Forecaster
 from engines.model import Model
 from engines.protocol import Engine
 
 DEFAULT_ENGINE = "lesion"
+DEFAULT_FORECASTER = "response"
 CATALOGUE = Path(__file__).parent / "catalogue"
 
 TRAINED_ON = "patients.txt"
@@ -103,6 +105,20 @@ def load_engine(
         return made(card, _opened(folder, card, runtime, precision, threads or 1))
     except EngineFailed as error:
         raise CatalogueError(f"{error}. Restore {folder} from its release.") from error
+
+
+def load_forecaster(name: str, *, catalogues: Sequence[Path] = (CATALOGUE,)) -> Forecaster:
+    """Load an engine that forecasts; it needs nothing but the CPU.
+
+    Raises
+    ------
+    CatalogueError  no such engine; or its files are missing, altered, or do not fit together.
+    EngineError     the engine does not forecast.
+    """
+    card, model = load_model(name, catalogues=catalogues)
+    if card.task != "forecast":
+        raise EngineError(f"engine {name} does not forecast: its task is {card.task}")
+    return Forecaster(card, model)
 
 
 def load_model(

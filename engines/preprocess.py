@@ -142,6 +142,7 @@ def lung_view(
     square[y - top : y - top + height, x - left : x - left + width] = scaled * mask[box]
     method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     pixels = cv2.resize(square, (size, size), interpolation=method)
+    np.clip(pixels, 0.0, 1.0, out=pixels)  # weights may add up to a little more than 1
     return View(np.asarray(pixels, dtype=np.float32), left, top, side)
 
 

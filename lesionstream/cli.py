@@ -70,6 +70,21 @@ class TailTopic(StrEnum):
 
 
 @app.command()
+def forecast(
+    file: Annotated[Path, typer.Argument(help="CSV: a reading a row.", show_default=False)],
+    engine: Annotated[str, typer.Option(help="Engine of the catalogue.")] = "response",
+    jsonl: Jsonl = False,
+) -> None:
+    """Forecast the next diameter of each patient of a table, and progression (docs/response.md).
+
+    A row with no diameter is a visit that is planned.
+    """
+    from lesionstream.forecast import forecast as forecast_table
+
+    forecast_table(file, engine=engine, jsonl=jsonl)
+
+
+@app.command()
 def infer(
     paths: Paths,
     engine: Annotated[str | None, typer.Option(help="Engine of the catalogue.")] = None,
@@ -260,6 +275,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from producers.scanner.device import NotTaken
     from stream.policies import PolicyError
     from training.jobs import JobFailed
+    from training.trials_table import TableError
     from wire.cluster import BrokerUnavailable
     from wire.decode_pool import DecoderUnavailable
 
@@ -273,6 +289,7 @@ def _expected() -> tuple[type[Exception], ...]:
         LocalError,
         PolicyError,
         PublishError,
+        TableError,
         UsersFileError,
         NotTaken,
         BrokerUnavailable,

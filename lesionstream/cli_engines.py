@@ -112,6 +112,46 @@ def train_lesion(
     train(data, out, work, left_out=left_out, seed=seed, workers=workers)
 
 
+@train_app.command("candidate")
+def train_candidate(
+    data: Annotated[Path, typer.Option(help="Folder with luna16-slices and luna16-patches.")],
+    out: Annotated[Path, typer.Option(help="The engine's folder.")] = Path("candidate"),
+    work: Annotated[Path, typer.Option(help="Runs lie here.")] = Path("candidate-runs"),
+    workers: Annotated[int, typer.Option(help="Processes at a time, a thread each.")] = 2,
+) -> None:
+    """Train the engine that judges candidates and cross-validate it."""
+    needs_extra("train", "keras", "tensorflow", "tf2onnx")
+    from training.candidate import train
+
+    train(data, out, work, workers=workers)
+
+
+@train_app.command("response")
+def train_response(
+    data: Annotated[Path, typer.Option(help="CSV: a reading a row (docs/response.md).")],
+    out: Annotated[Path, typer.Option(help="The engine's folder.")] = Path("response"),
+    work: Annotated[Path, typer.Option(help="Networks lie here.")] = Path("response-runs"),
+) -> None:
+    """Train the engine that forecasts the next diameter and cross-validate it."""
+    needs_extra("train", "keras", "tensorflow", "tf2onnx", "crepes")
+    from training.response import train
+
+    train(data, out, work)
+
+
+@evaluate_app.command("response")
+def evaluate_response(
+    data: Annotated[Path, typer.Option(help="CSV: a reading a row (docs/response.md).")],
+    engine: Annotated[str, typer.Option(help="Engine of the catalogue.")] = "response",
+) -> None:
+    """Forecast a table whose outcome is known, and measure: error, interval, progression."""
+    needs_extra("train", "scipy")
+    from lesionstream import catalogue
+    from training.response_evaluate import evaluate
+
+    evaluate(data, engine, catalogues=catalogue.catalogues())
+
+
 @evaluate_app.command("lesion")
 def evaluate_lesion(
     data: Annotated[
@@ -124,6 +164,7 @@ def evaluate_lesion(
         Path | None, typer.Option(help="Write a page with pictures here.", show_default=False)
     ] = None,
     engine: Annotated[str, typer.Option(help="Engine of the catalogue.")] = "lesion",
+    judge: Annotated[str, typer.Option(help="Engine that scores patches.")] = "candidate",
 ) -> None:
     """Score labelled slices and patches, and measure: FROC, AUC, half-lungs, sizes."""
     from lesionstream import catalogue
@@ -135,7 +176,8 @@ def evaluate_lesion(
     wanted = settings()
     threads = wanted.engine_threads or 1
     how = How(wanted.runtime, wanted.precision, threads, catalogue.catalogues())
-    raise typer.Exit(evaluate(data, engine, predictions=predictions, report=report, how=how))
+    code = evaluate(data, engine, judge=judge, predictions=predictions, report=report, how=how)
+    raise typer.Exit(code)
 
 
 def needs_extra(extra: str, *modules: str) -> None:

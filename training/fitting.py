@@ -1,4 +1,7 @@
-"""The training loop: any Keras model, batches by number, resumable, averaged weights."""
+"""The training loop: any Keras model, batches by number, resumable, averaged weights.
+
+Layers compute in bfloat16 where the processor does (`built`); weights, heads and loss stay float32.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+LOSSES = "losses.json"
+"""What `Run.finish` leaves beside the model: the loss of every step."""
 
 _DECAY, _WARM_UP, _EMA = 1e-4, 0.04, 0.997
 _SAVE_S = 120.0
@@ -91,9 +97,36 @@ class Run:
         part = self._folder / f"part-{name}"
         model.save(part)
         part.replace(self._folder / name)
-        (self._folder / "losses.json").write_text(json.dumps(self.losses))
+        (self._folder / LOSSES).write_text(json.dumps(self.losses))
         for old in (self._folder / "state.json", *self._folder.glob("state-*.npz")):
             old.unlink(missing_ok=True)
+
+
+def built(build: Callable[[], Any]) -> Any:
+    """Build a Keras model that computes in bfloat16 if the processor can, else in float32.
+
+    What is saved of it holds float32 weights, for a model built either way.
+    """
+    import keras  # heavy, training only
+
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if _knows_bfloat16() else usual)
+    try:
+        return build()
+    finally:
+        keras.config.set_dtype_policy(usual)
+
+
+def _knows_bfloat16() -> bool:
+    """Whether what TensorFlow computes on has instructions for bfloat16, not an emulation."""
+    import tensorflow as tf  # heavy, training only
+
+    cards = tf.config.list_physical_devices("GPU")
+    if cards:
+        told = tf.config.experimental.get_device_details(cards[0])
+        return tuple(told.get("compute_capability", (0, 0))) >= (8, 0)
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and bool({"avx512_bf16", "amx_bf16"} & set(flags.read_text().split()))
 
 
 def train(
@@ -109,7 +142,7 @@ def train(
     """Train `model` in place; go on where `run` holds a saved state.
 
     Afterwards the model has the exponential average of its weights, and the run's folder holds it
-    as `name`, a .keras file, and ``losses.json``.
+    as `name`, a .keras file, and `LOSSES`.
     """
     import keras  # heavy, training only
 

@@ -15,40 +15,36 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from engines import known_answer
+from engines import Figure, known_answer
+from engines.errors import CatalogueError
 from engines.loading import TRAINED_ON
 from training.evaluation import platt, sensitivity, specificity
+from training.fitting import LOSSES
 from training.froc import threshold_at
 from training.jobs import run
-from training.joined import Calibration
-from training.lesion_card import SCREEN, Outcome, write_card
+from training.joined import Calibration, Ensemble
+from training.lesion_card import NAME, SCREEN, Outcome, write_card
 from training.lesion_export import export
 from training.lesion_fields import read_fields
 from training.lesion_figures import (
     Halves,
     Scores,
-    all_figures,
     halves_of,
     match_slices,
-    patch_scores,
+    slice_figures,
 )
+from training.lesion_fit_job import FitJob
 from training.lesion_int8 import VIEWS, every_so_often, quantize, view_of
-from training.lesion_job import (
-    INT8_PREDICTIONS,
-    LOSSES,
-    PREDICTIONS,
-    RAW_SHIFT,
-    Job,
-    load_stages,
-)
+from training.lesion_predict_job import INT8_PREDICTIONS, RAW_SHIFT, PredictJob, predictions
 from training.lesion_scores import INT8_SCORES, SCORES, read_scores, write_scores
 from training.lesion_truth import Truth, read_truths
-from training.luna import read_patients, read_slices
-from training.patches import Patches, read_patches
-from training.predictions import PATCHES, SLICES, Prediction, read
-from training.recipes import Recipe
+from training.luna import read_slices
+from training.predictions import SLICES, Prediction, read
+from training.recipes import RECIPES, SHIPPED
 
-SHIPPED = Recipe(steps=9000, flips=2)
+FLIPS = 2
+"""Views that the shipped engine averages: the field as it is, and mirrored."""
+
 PAIRS: tuple[tuple[int, ...], ...] = ((3, 7), (0, 1), (2, 4), (5, 6), (8, 9))
 WANTED_SENSITIVITY, WANTED_SPECIFICITY = 0.90, 0.80
 _FLOOR = 0.005  # where a lung without any candidate is put: just below the least probability
@@ -80,7 +76,6 @@ def train(
     left_out: Sequence[tuple[int, ...]] = PAIRS,
     seed: int = 1,
     workers: int = 2,
-    recipe: Recipe = SHIPPED,
 ) -> None:
     """Train the engine and write its folder of the catalogue.
 
@@ -97,76 +92,103 @@ def train(
     Raises
     ------
     JobFailed, FileNotFoundError
+    CatalogueError  the folder has another name.
     """
     slices = data / SLICES
+    if out.absolute().name != NAME:
+        raise CatalogueError(f"{out}: name the engine's folder {NAME}")
     if not read_slices(slices):
         raise FileNotFoundError(f"{slices}: no labels.csv. See docs/data.md.")
-    final = Job("all folds", data, work / f"all-{seed}", recipe, (), seed)
-    jobs = [cross_validation(data, work, recipe, folds, seed) for folds in left_out]
-    run([final, *jobs], workers=workers, console=console)
-    draw_losses([final, *jobs], work / "losses.png")
+    fits = [
+        tuple(fit_job(data, work, recipe, folds, seed) for recipe in SHIPPED)
+        for folds in ((), *left_out)
+    ]
+    nets = [fit for of in fits for fit in of]
+    run(sorted(nets, key=lambda fit: -fit.steps), workers=workers, console=console)
+    _draw_losses(nets, work / "losses.png")
+    final, *apart = fits
+    jobs = [predict_job(of, "shipped", (FLIPS,), int8=True) for of in apart]
+    run(jobs, workers=workers, console=console)
     folds = sorted(fold for folds in left_out for fold in folds)
     truths = read_truths(slices, folds)
-    known = read_patches(data / PATCHES, read_patients(slices))
-    raw = _read(jobs, PREDICTIONS)
-    points = choose(truths, [p for p in raw if p.dataset == SLICES])
+    raw = _read(jobs, predictions(FLIPS))
+    points = choose(truths, raw)
     out.mkdir(parents=True, exist_ok=True)
-    write_scores(out / SCORES, _scores(truths, known, raw, points))
-    on = f"patients of LUNA16 subsets {', '.join(map(str, folds))}, never seen in training"
-    rounded = read_scores(out / SCORES)  # the card is what the file says
-    figures = all_figures(rounded, SCREEN, on=on, shift=points.shift)
-    write_scores(out / INT8_SCORES, _scores(truths, known, _read(jobs, INT8_PREDICTIONS), points))
-    int8 = read_scores(out / INT8_SCORES)
-    int8_figures = all_figures(int8, SCREEN, on=on, shift=points.shift)
+    write_scores(out / SCORES, _scores(truths, raw, points))
+    write_scores(out / INT8_SCORES, _scores(truths, _read(jobs, INT8_PREDICTIONS), points))
     _export(final, points.calibration, out)
     patients = sorted({s.patient for s in read_slices(slices)})
     (out / TRAINED_ON).write_text("".join(f"{name}\n" for name in patients))
+    on = (
+        f"{SLICES}, patients of LUNA16 subsets {', '.join(map(str, folds))}, never seen in training"
+    )
     outcome = Outcome(
-        recipe=recipe,
         seed=seed,
         folds=tuple(folds),
         alarm=points.alarm,
         shift=points.shift,
-        figures=tuple(figures),
-        int8_figures=tuple(int8_figures),
+        figures=_figures(out / SCORES, points, on),  # the card is what the file says
+        int8_figures=_figures(out / INT8_SCORES, points, on),
         patients=len(patients),
     )
     write_card(out, outcome)
     known_answer.note(out.absolute())
-    for figure in figures:
+    for figure in outcome.figures:
         console.print(f"{figure.name}: {figure.value} [{figure.low}, {figure.high}] ({figure.n})")
 
 
-def _read(jobs: Sequence[Job], name: str) -> list[Prediction]:
+def fit_job(data: Path, work: Path, recipe: str, folds: tuple[int, ...], seed: int) -> FitJob:
+    """Return the run that trains by a recipe without some folds."""
+    listed = "-".join(map(str, folds)) or "all"
+    name = f"{recipe}, {f'without {listed}' if folds else 'all folds'}, seed {seed}"
+    return FitJob(
+        name=name,
+        data=data,
+        folder=work / f"{recipe}-{listed}-{seed}",
+        recipe=RECIPES[recipe][0],
+        folds=folds,
+        seed=seed,
+    )
+
+
+def predict_job(
+    fits: tuple[FitJob, ...], name: str, flips: tuple[int, ...], *, int8: bool = False
+) -> PredictJob:
+    """Return the run that predicts what the average of some networks has not seen."""
+    first = fits[0]
+    listed = "-".join(map(str, first.folds))
+    return PredictJob(
+        name=f"{name}, predicting {listed}",
+        data=first.data,
+        folder=first.folder.parent / f"predicted-{name}-{listed}-{first.seed}",
+        fits=fits,
+        flips=flips,
+        int8=int8,
+    )
+
+
+def _read(jobs: Sequence[PredictJob], name: str) -> list[Prediction]:
     return [p for job in jobs for p in read(job.folder / name)]
 
 
-def _scores(
-    truths: Sequence[Truth], known: Patches, raw: Sequence[Prediction], points: Points
-) -> Scores:
+def _scores(truths: Sequence[Truth], raw: Sequence[Prediction], points: Points) -> Scores:
     """Calibrate raw predictions and bring them together with what the readers said."""
     said = [_calibrated(p, points.calibration) for p in raw]
-    slices = [p for p in said if p.dataset == SLICES]
-    patches = patch_scores([p for p in said if p.dataset == PATCHES], known)
-    return Scores(match_slices(truths, slices), halves_of(truths, slices), patches)
+    return Scores(match_slices(truths, said), halves_of(truths, said))
 
 
-def _export(final: Job, calibration: Calibration, out: Path) -> None:
+def _figures(path: Path, points: Points, on: str) -> tuple[Figure, ...]:
+    scores = read_scores(path)
+    return tuple(slice_figures(scores.slices, scores.halves, SCREEN, on=on, shift=points.shift))
+
+
+def _export(final: Sequence[FitJob], calibration: Calibration, out: Path) -> None:
     """Write model.onnx and model.int8.onnx."""
-    slices = final.data / SLICES
-    some = every_so_often(read_slices(slices), VIEWS)
-    fields = read_fields(slices, some, repaired=final.recipe.repaired)
-    export(load_stages(final), calibration, out / "model.onnx")
+    slices = final[0].data / SLICES
+    fields = read_fields(slices, every_so_often(read_slices(slices), VIEWS))
+    ensemble = Ensemble(tuple(fit.model() for fit in final), FLIPS)
+    export(ensemble, calibration, out / "model.onnx")
     quantize(out / "model.onnx", out / "model.int8.onnx", [view_of(field) for field in fields])
-
-
-def cross_validation(
-    data: Path, work: Path, recipe: Recipe, folds: tuple[int, ...], seed: int
-) -> Job:
-    """Return the run that is trained without some folds and predicts these."""
-    listed = "-".join(map(str, folds))
-    name = f"without {listed.replace('-', ', ')}, seed {seed}"
-    return Job(name, data, work / f"without-{listed}-{seed}", recipe, folds, seed, int8=True)
 
 
 def choose(truths: Sequence[Truth], raw: Sequence[Prediction]) -> Points:
@@ -217,7 +239,7 @@ def _logit(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def draw_losses(jobs: Sequence[Job], path: Path) -> None:
+def _draw_losses(jobs: Sequence[FitJob], path: Path) -> None:
     """Draw the loss of every run, smoothed over 50 steps, as PNG."""
     from matplotlib.figure import Figure as Plot  # training only
 

@@ -16,7 +16,7 @@ from engines.card import (
 )
 from engines.detector import INPUT_SHAPE
 from engines.preprocess import HU_WINDOW
-from training.recipes import Recipe
+from training.recipes import RECIPES, SHIPPED
 from training.sources import CHEST_CT, luna_sources
 
 NAME, VERSION, SCREEN = "lesion", "0.2.0", 0.5
@@ -44,9 +44,8 @@ _LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a training has to tell: its recipe, folds measured, thresholds and figures."""
+    """What a training has to tell: folds measured, thresholds and figures."""
 
-    recipe: Recipe
     seed: int
     folds: tuple[int, ...]
     alarm: float
@@ -91,17 +90,21 @@ def write_card(folder: Path, outcome: Outcome) -> EngineCard:
 
 
 def _description(outcome: Outcome) -> str:
-    recipe, folds = outcome.recipe, ", ".join(map(str, outcome.folds))
+    folds = ", ".join(map(str, outcome.folds))
+    trained = " and ".join(
+        f"{recipe.steps} steps with {recipe.augmentation} augmentation"
+        for recipe, _ in (RECIPES[name] for name in SHIPPED)
+    )
     return (
-        "A small U-Net that marks lung nodules on one axial CT slice: a heat map at 2 mm, a "
-        "diameter for each peak; the frame's probability is its likeliest candidate's. It looks "
-        f"at the lungs as they are and flipped, {recipe.flips} views in all, and averages. Trained "
-        f"for {recipe.steps} steps of {recipe.batch} tiles of 96 mm (seed {outcome.seed}) on all "
-        f"slices of {outcome.patients} patients. The figures are of models trained the same way "
-        f"without the patients they are measured on (LUNA16 subsets {folds}). The operating "
-        "points were chosen on the same subsets: screen clears sensitivity 0.90 and specificity "
-        "0.80 on half-lungs by as much as possible, alarm lets an eighth of a false positive a "
-        "slice pass. The recipe and the repair of the source were chosen on subsets 3 and 7, so "
+        f"The mean of {len(SHIPPED)} small U-Nets that mark lung nodules on one axial CT slice: a "
+        "heat map at 2 mm, a diameter for each peak; the frame's probability is its likeliest "
+        "candidate's. Each looks at the lungs as they are and mirrored. Trained for "
+        f"{trained}, 16 tiles of 96 mm a step (seed {outcome.seed}), on all slices of "
+        f"{outcome.patients} patients. The figures are of networks trained the same way without "
+        f"the patients they are measured on (LUNA16 subsets {folds}). The operating points were "
+        "chosen on the same subsets: screen clears sensitivity 0.90 and specificity 0.80 on "
+        "half-lungs by as much as possible, alarm lets an eighth of a false positive a slice "
+        "pass. The recipes and the repair of the source were chosen on subsets 3 and 7, so "
         "figures there are a little better than on patients nobody has looked at."
     )
 

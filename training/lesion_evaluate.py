@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from engines import EngineCard, Figure, load_engine
+from engines import EngineCard, EngineError, Figure, load_engine
 from engines.loading import (
     TRAINED_ON,
     Precision,
@@ -92,13 +92,20 @@ def find_sets(data: Path) -> Sets:
 
 
 def evaluate(
-    data: Path, name: str, *, predictions: Path | None, report: Path | None, how: How
+    data: Path,
+    name: str,
+    *,
+    judge: str,
+    predictions: Path | None,
+    report: Path | None,
+    how: How,
 ) -> int:
     """Score what lies in `data`, write the predictions, measure where there are labels.
 
     Parameters
     ----------
     name : of the engine.
+    judge : the engine of the catalogue that scores patches.
     predictions : written, a JSON line an item.
     report : written, HTML.
 
@@ -109,13 +116,18 @@ def evaluate(
     """
     sets = find_sets(data)
     card = read_card(name, catalogues=how.catalogues)
+    judging = read_card(judge, catalogues=how.catalogues) if sets.patches is not None else None
     frames = _frames(sets, name, how)
-    found = [*_predicted(sets, name, how), *(_said(frame) for frame in frames)]
+    found = [
+        *_judged(sets, judge, how),
+        *_predicted(sets, name, how),
+        *(_said(frame) for frame in frames),
+    ]
     if predictions is not None:
         count = write(predictions, found, card.operating_points.screen)
         console.print(f"{count} predictions in {predictions}")
     seen = trained_on(name, how.catalogues)
-    evaluation = measure(sets, found, frames, card, seen)
+    evaluation = measure(sets, found, frames, card, judging, seen)
     if evaluation is None:
         console.print("no labels here: nothing to measure")
         return 0
@@ -127,15 +139,21 @@ def evaluate(
     return 0
 
 
+def _judged(sets: Sets, name: str, how: How) -> Iterator[Prediction]:
+    if sets.patches is None:
+        return
+    with np.load(sets.patches / "patches.npz") as file:
+        pixels = file["x"]
+        numbers = file["candidate"] if "candidate" in file else np.arange(len(pixels))
+    card, model = load_model(name, **asdict(how))
+    if card.task != "judge":
+        raise EngineError(f"engine {name} does not judge patches: its task is {card.task}")
+    patches = predict_patches(card.input, model, pixels, numbers.tolist())
+    yield from track(patches, "patches", total=len(pixels), console=console)
+    model.close()
+
+
 def _predicted(sets: Sets, name: str, how: How) -> Iterator[Prediction]:
-    if sets.patches is not None:
-        with np.load(sets.patches / "patches.npz") as file:
-            pixels = file["x"]
-            numbers = file["candidate"] if "candidate" in file else np.arange(len(pixels))
-        _, model = load_model(name, **asdict(how))
-        patches = predict_patches(model, pixels, numbers.tolist())
-        yield from track(patches, "patches", total=len(pixels), console=console)
-        model.close()
     if sets.slices is not None:
         folder = sets.slices
         images = sorted(str(p.relative_to(folder)) for p in (folder / "images").glob("*.png"))
@@ -165,6 +183,7 @@ def measure(
     predictions: list[Prediction],
     frames: list[Frame],
     card: EngineCard,
+    judge: EngineCard | None,
     trained: set[str],
 ) -> Evaluation | None:
     """Compare predictions with labels; None where no set has any."""
@@ -172,10 +191,12 @@ def measure(
     figures: list[Figure] = []
     truths, slices, halves = [], [], None
     of_slices = [p for p in predictions if p.dataset == SLICES]
-    if sets.patches is not None and (labels := read_labels(sets.patches)) is not None:
+    labels = read_labels(sets.patches) if sets.patches is not None else None
+    if judge is not None and labels is not None:
         said = np.asarray([p.score for p in predictions if p.dataset == PATCHES])
         patches = PatchScores(said, labels.labels, labels.scans)
-        figures += patch_figures(patches, on=f"{PATCHES}, {_WHOLE}")
+        at = judge.operating_points.model_dump()
+        figures += patch_figures(patches, at, on=f"{PATCHES}, {_WHOLE}, by {judge.name}")
     if sets.slices is not None and (sources := read_all_slices(sets.slices)):
         folder = sets.slices
         truths = [read_truth(folder, s) for s in track(sources, "labels", console=console)]

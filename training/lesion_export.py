@@ -8,14 +8,14 @@ import numpy as np
 
 from engines.detector import DIAMETER, HEAT, INPUT_SHAPE
 from engines.errors import EngineFailed
-from training.joined import Calibration, Joined, Stages, join
+from training.joined import Calibration, Ensemble, Joined, join
 from training.onnx_file import OPSET, save
 
 _AGREEMENT = 1e-3  # of probabilities; half of it is the order of sums
 
 
-def export(stages: Stages, calibration: Calibration, path: Path) -> None:
-    """Write the joined stages as ONNX.
+def export(ensemble: Ensemble, calibration: Calibration, path: Path) -> None:
+    """Write the joined networks as ONNX.
 
     Parameters
     ----------
@@ -23,14 +23,14 @@ def export(stages: Stages, calibration: Calibration, path: Path) -> None:
 
     Raises
     ------
-    EngineFailed  the file's answers differ from the stages' by more than 1e-3.
+    EngineFailed  the file's answers differ from the networks' by more than 1e-3.
     """
     import tensorflow as tf  # heavy, training only
     import tf2onnx
 
     _, _, height, width = INPUT_SHAPE
     spec = (tf.TensorSpec((1, height, width, 1), tf.float32, name="field"),)
-    graph = tf.function(join(stages, calibration), input_signature=spec)
+    graph = tf.function(join(ensemble, calibration), input_signature=spec)
     proto, _ = tf2onnx.convert.from_function(
         graph,
         input_signature=spec,
@@ -40,7 +40,7 @@ def export(stages: Stages, calibration: Calibration, path: Path) -> None:
     )
     names = {o.name: HEAT if HEAT in o.name else DIAMETER for o in proto.graph.output}
     save(proto, path, names | {proto.graph.input[0].name: "field"})
-    _check(path, Joined(stages, calibration))
+    _check(path, Joined(ensemble, calibration))
 
 
 def _check(path: Path, joined: Joined) -> None:

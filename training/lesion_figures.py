@@ -13,8 +13,7 @@ from engines import Figure
 from training.evaluation import Interval, auc, sensitivity, specificity
 from training.froc import Matched, match, mean_sensitivity, sensitivity_at
 from training.lesion_truth import Truth, half_scores
-from training.patches import Patches
-from training.predictions import PATCHES, SLICES, Prediction
+from training.predictions import Prediction
 
 T = TypeVar("T")
 
@@ -42,11 +41,10 @@ class PatchScores:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What figures follow from; no patches where there are none."""
+    """What figures follow from."""
 
     slices: Sequence[Matched]
     halves: Halves
-    patches: PatchScores
 
 
 def match_slices(truths: Sequence[Truth], predictions: Sequence[Prediction]) -> list[Matched]:
@@ -71,26 +69,6 @@ def halves_of(truths: Sequence[Truth], predictions: Sequence[Prediction]) -> Hal
     ]
     scores, labels, patients = zip(*rows, strict=True) if rows else ((), (), ())
     return Halves(np.asarray(scores, float), np.asarray(labels, np.int64), np.asarray(patients))
-
-
-def all_figures(scores: Scores, threshold: float, *, on: str, shift: float = 0.0) -> list[Figure]:
-    """Measure whatever there is; see `slice_figures` and `patch_figures`."""
-    figures = []
-    if len(scores.slices):
-        figures += slice_figures(
-            scores.slices, scores.halves, threshold, on=f"{SLICES}, {on}", shift=shift
-        )
-    if len(scores.patches.scores):
-        figures += patch_figures(scores.patches, on=f"{PATCHES}, {on}")
-    return figures
-
-
-def patch_scores(predictions: Sequence[Prediction], known: Patches) -> PatchScores:
-    """Bring predictions of patches together with their labels and scans."""
-    place = {str(candidate): i for i, candidate in enumerate(known.candidates)}
-    rows = np.asarray([place[p.id] for p in predictions], dtype=np.int64)
-    scores = np.asarray([p.score for p in predictions], dtype=np.float64)
-    return PatchScores(scores, known.labels[rows], known.first[rows])
 
 
 def slice_figures(
@@ -154,8 +132,10 @@ def half_figures(
     return _figures(measures, halves, drawn, on, f"{said}, {patients} patients")
 
 
-def patch_figures(patches: PatchScores, *, on: str, seed: int = 0) -> list[Figure]:
-    """Measure the decision "a nodule is in the middle"."""
+def patch_figures(
+    patches: PatchScores, points: Mapping[str, float], *, on: str, seed: int = 0
+) -> list[Figure]:
+    """Measure the decision "a nodule is in the middle", at thresholds by name."""
     scores, labels = patches.scores, patches.labels
     rows = _groups(patches.groups)
     rng = np.random.default_rng(seed)
@@ -165,7 +145,14 @@ def patch_figures(patches: PatchScores, *, on: str, seed: int = 0) -> list[Figur
     ]
     said = f"{int(labels.sum())} nodules, {int((labels == 0).sum())} other candidates"
     everything = np.arange(len(scores))
-    measures = {"patches, AUC": lambda chosen: auc(scores[chosen], labels[chosen])}
+    measures: dict[str, Callable[[NDArray[np.int64]], float]] = {
+        "patches, AUC": lambda chosen: auc(scores[chosen], labels[chosen])
+    }
+    for name, at in points.items():
+        for what, rate in (("sensitivity", sensitivity), ("specificity", specificity)):
+            measures[f"patches, {what} at {name}"] = (
+                lambda chosen, rate=rate, at=at: rate(scores[chosen], labels[chosen], at)  # type: ignore[misc]
+            )
     return _figures(measures, everything, drawn, on, said)
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from engines.detector import field_maps
 from engines.heat_map import find_peaks
 from engines.model import Model
-from training.fitting import Progress, Run, Schedule, train
-from training.joined import Calibration, Joined, Stages
+from training.fitting import Progress, Run, Schedule, built, train
+from training.joined import Calibration, Ensemble, Joined
 from training.lesion_fields import Field
 from training.lesion_tiles import Sampler
 from training.patches import Patches
@@ -50,7 +50,7 @@ def fit(
     from training.lesion_net import build, map_loss
 
     keras.utils.set_random_seed(seed)
-    model = build(recipe.down, recipe.up)
+    model = built(lambda: build(recipe.down, recipe.up))
     sampler = Sampler(
         fields,
         augmentation=recipe.augmentation,
@@ -64,7 +64,7 @@ def fit(
 
     def draw(step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if step in mine_at:
-            run.notes["hard"] = hard_negatives(Joined(Stages(model), Calibration()), fields)
+            run.notes["hard"] = hard_negatives(Joined(Ensemble((model,)), Calibration()), fields)
         sampler.mine(run.notes.get("hard", []))
         batch = sampler.draw(step, recipe.batch)
         return batch.tiles, batch.targets

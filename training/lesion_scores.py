@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from training.froc import Matched
-from training.lesion_figures import Halves, PatchScores, Scores
+from training.lesion_figures import Halves, Scores
 
 SCORES, INT8_SCORES = "scores.json", "scores.int8.json"
 _DIGITS = 4
 
 
 def write_scores(path: Path, scores: Scores) -> None:
-    """Write what became of candidates and nodules, and the score of each half-lung and patch."""
-    halves, patches = scores.halves, scores.patches
+    """Write what became of candidates and nodules, and the score of each half-lung."""
+    halves = scores.halves
     lines = [
         json.dumps(
             {
@@ -35,9 +35,7 @@ def write_scores(path: Path, scores: Scores) -> None:
     ]
     rows = zip(halves.scores, halves.labels, halves.patients, strict=True)
     lungs = [json.dumps([_rounded(score), int(label), str(name)]) for score, label, name in rows]
-    of = zip(patches.scores, patches.labels, patches.groups, strict=True)
-    squares = [json.dumps([_rounded(score), int(label), int(group)]) for score, label, group in of]
-    named = {"slices": lines, "halves": lungs, "patches": squares}
+    named = {"slices": lines, "halves": lungs}
     parts = [f'"{name}": [\n' + ",\n".join(rows) + "\n]" for name, rows in named.items()]
     path.write_text("{" + ",\n".join(parts) + "}\n")
 
@@ -53,11 +51,7 @@ def read_scores(path: Path) -> Scores:
         slices.append(Matched(one["patient"], table[:, 0], table[:, 1], false, table[:, 2]))
     scores, labels, patients = zip(*told["halves"], strict=True)
     halves = Halves(np.asarray(scores, float), np.asarray(labels, np.int64), np.asarray(patients))
-    scores, labels, groups = zip(*told["patches"], strict=True) if told["patches"] else ((), (), ())
-    patches = PatchScores(
-        np.asarray(scores, float), np.asarray(labels, np.int64), np.asarray(groups, np.int64)
-    )
-    return Scores(slices, halves, patches)
+    return Scores(slices, halves)
 
 
 def _rounded(value: float) -> float | None:

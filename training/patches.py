@@ -115,6 +115,20 @@ def read_labels(folder: Path) -> PatchLabels | None:
     return PatchLabels(labels, first)
 
 
+def views_of(patch: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Return the middle of an (S, S) patch, flipped and turned: (8, size, size) in [0, 1].
+
+    Raises
+    ------
+    ValueError  the patch is smaller than `size`.
+    """
+    edge = (patch.shape[0] - size) // 2
+    if edge < 0:
+        raise ValueError(f"patches are {patch.shape[0]} pixels wide; {size} are looked at")
+    middle = patch[edge : edge + size, edge : edge + size].astype(np.float32) / np.float32(255)
+    return np.stack([np.rot90(m, i) for m in (middle, middle.T) for i in range(4)])
+
+
 def touches(patches: Patches, scans: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Say of each patch whether it may belong to one of the scans of a mask over all scans."""
     below = np.concatenate(([0], np.cumsum(scans)))

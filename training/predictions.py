@@ -16,16 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import Candidate, CtSlice, Engine, NotScorable
-from engines.detector import HEAT
-from engines.lung_field import HEIGHT, WIDTH
+from engines.card import InputSpec
+from engines.classifier import view_probability, view_size
 from engines.model import Model
 from training.luna import read_hu
+from training.patches import views_of
 
 SLICES, PATCHES, FRAMES = "luna16-slices", "luna16-patches", "lidc-dicom"
-
-_SIDE = 48  # of the part of a patch that is looked at: 24 cells of the map
-_TOPS, _LEFTS = (40, 168), (20, 108, 196, 284)  # eight places, apart from each other
-_REACH = 2  # cells around the middle of a patch in which its nodule may be centred
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +75,28 @@ def rows_of(lesions: Sequence[Candidate]) -> NDArray[np.float64]:
 
 
 def predict_patches(
-    model: Model, pixels: NDArray[np.uint8], candidates: Iterable[int]
+    spec: InputSpec, model: Model, pixels: NDArray[np.uint8], candidates: Iterable[int]
 ) -> Iterator[Prediction]:
-    """Score (N, 50, 50) patches with a detector's network; each by itself, whatever lies beside it.
+    """Score (N, S, S) patches with a candidate engine's network, each by itself.
 
-    A patch lies in the field of the network eight times, flipped and turned; its score is the mean
-    of what the network says of their middles.
+    A patch is looked at eight times, flipped and turned; its score is the mean of the logits.
     """
     for patch, candidate in zip(pixels, candidates, strict=True):
-        yield Prediction(PATCHES, str(candidate), patch_score(model, patch))
+        yield Prediction(PATCHES, str(candidate), patch_score(spec, model, patch))
 
 
-def patch_score(model: Model, patch: NDArray[np.uint8]) -> float:
-    """Score one patch, see `predict_patches`: in [0, 1]."""
-    edge = (patch.shape[0] - _SIDE) // 2
-    middle = patch[edge : edge + _SIDE, edge : edge + _SIDE].astype(np.float32) / np.float32(255)
-    turned = [np.rot90(m, i) for m in (middle, middle.T) for i in range(4)]
-    view = np.zeros((HEIGHT, WIDTH), dtype=np.float32)
-    places = [(top, left) for top in _TOPS for left in _LEFTS]
-    for (top, left), one in zip(places, turned, strict=True):
-        view[top : top + _SIDE, left : left + _SIDE] = one
-    heat = model.run(view[None, None])[HEAT][0, 0]
-    logits = []
-    for top, left in places:
-        row, column = (top + _SIDE // 2) // 2, (left + _SIDE // 2) // 2
-        around = heat[row - _REACH : row + _REACH, column - _REACH : column + _REACH]
-        p = float(np.clip(around.max(), 1e-6, 1 - 1e-6))
-        logits.append(np.log(p / (1 - p)))
-    return float(1 / (1 + np.exp(-np.mean(logits))))
+def patch_score(spec: InputSpec, model: Model, patch: NDArray[np.uint8]) -> float:
+    """Score one (S, S) patch of 1 mm pixels, 0..255 is HU -1000..400: in [0, 1].
+
+    Raises
+    ------
+    EngineFailed  the model's input is no square view.
+    ValueError    the patch is smaller than that.
+    """
+    turned = views_of(patch, view_size(spec))
+    said = np.asarray([view_probability(model, view, spec) for view in turned])
+    p = np.clip(said, 1e-6, 1 - 1e-6)
+    return float(1 / (1 + np.exp(-np.mean(np.log(p / (1 - p))))))
 
 
 def write(path: Path, predictions: Iterable[Prediction], threshold: float) -> int:

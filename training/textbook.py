@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from rich.progress import Progress, track
 
 from engines import known_answer
 from training import evaluation
+from training.classifier_export import export, input_of
+from training.joined import Calibration
 from training.luna import HalfLung, half_lungs, read_slices
-from training.textbook_card import Outcome, Split, input_of, write_card
-from training.textbook_export import export
+from training.textbook_card import Outcome, Split, write_card
 from training.tiles import draw
 
 TRAIN_FOLDS, VALIDATION_FOLD, TEST_FOLD = range(8), 8, 9
@@ -58,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     console.print(f"half-lungs: {len(train)} train, {len(validation)} validation, {len(test)} test")
     model, steps = _fit(train, validation, plan)
     scale, shift, alarm = _operating_points(_logits(model, validation), _labels(validation))
-    path = export(model, scale, shift, args.out, size=args.size)
+    path = export(_logit(model), Calibration(scale, shift), args.out, size=args.size)
     outcome = Outcome(
         steps=steps,
         seed=plan.seed,
@@ -145,6 +147,10 @@ def _logits(model: Any, halves: list[HalfLung]) -> evaluation.Scores:
     views = np.stack([half.view.pixels for half in halves])[..., None]
     parts = [model.predict_on_batch(views[i : i + 8])["logit"] for i in range(0, len(views), 8)]
     return np.concatenate(parts)[:, 0].astype(np.float64)
+
+
+def _logit(model: Any) -> Callable[[Any], Any]:
+    return lambda view: model(view, training=False)["logit"]
 
 
 def _labels(halves: list[HalfLung]) -> evaluation.Labels:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.card import EngineCard, Figure, InputSpec, OperatingPoints
-from engines.preprocess import HU_WINDOW
+from engines.card import EngineCard, Figure, OperatingPoints
 from training import evaluation
+from training.classifier_export import input_of
 from training.sources import CHEST_CT, luna_sources
 
 SCREEN = 0.5  # by construction: the logit is shifted (training.textbook)
@@ -86,11 +86,6 @@ def write_card(folder: Path, outcome: Outcome, version: str = "0.1.0") -> Engine
     )
     (folder / "engine.json").write_text(card.model_dump_json(indent=2) + "\n")
     return card
-
-
-def input_of(size: int) -> InputSpec:
-    """Return the tensor a classifier of views of `size` pixels a side takes."""
-    return InputSpec(shape=(-1, 1, size, size), axes="NCHW", spacing_mm=None, hu_window=HU_WINDOW)
 
 
 def _description(outcome: Outcome) -> str:

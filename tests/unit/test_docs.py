@@ -25,19 +25,28 @@ def test_every_setting_is_documented():
         assert f"`LESIONSTREAM_{name.upper()}`" in readme
 
 
-@pytest.mark.parametrize("engine", ["lesion", "textbook-256"])
-def test_figures_in_the_readme_are_those_of_the_card(engine):
+@pytest.mark.parametrize(
+    ("engine", "page"),
+    [
+        ("lesion", "README.md"),
+        ("textbook-256", "README.md"),
+        ("candidate", "docs/lesion.md"),
+        ("response", "docs/response.md"),
+    ],
+)
+def test_figures_on_a_page_are_those_of_the_card(engine, page):
     card = json.loads((ROOT / "engines/catalogue" / engine / "engine.json").read_text())
-    readme = (ROOT / "README.md").read_text()
+    text = (ROOT / page).read_text()
     variants = [variant["figures"] for variant in card.get("variants", ())]
     for rows in zip(card["figures"], *variants, strict=True):
-        assert figures_line(*rows) in readme
+        assert figures_line(*rows) in text
 
 
 def figures_line(figure, *others):
-    values = [f"{figure['value']:.2f}", *(f"{other['value']:.2f}" for other in others)]
+    digits = 3 if figure["name"].startswith(("patches", "progression", "less than")) else 2
+    values = [f"{one['value']:.{digits}f}" for one in (figure, *others)]
     if figure.get("low") is not None:
-        values[0] += f" [{figure['low']:.2f}, {figure['high']:.2f}]"
+        values[0] += f" [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
     return f"| {figure['on']} | {figure['name']} | {' | '.join(values)} | {figure['n']} |"
 
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -126,6 +126,11 @@ spacings = st.one_of(st.floats(), st.floats(0.3, 3.0))
 
 
 @settings(max_examples=80, deadline=None)
+@example(
+    block=np.array([[-2000, 3000, -850], *([[-850] * 3] * 8)], dtype=np.float32),
+    spacing=(1.875, 1.0),
+    repeat=22,
+)
 @given(st.one_of(blocks, chequers), st.tuples(spacings, spacings), st.integers(1, 24))
 def test_nothing_but_not_scorable_is_ever_raised(block, spacing, repeat):
     """Blocks are enlarged, so that some of them pass for a slice with parts of a lung's size."""

@@ -1,10 +1,11 @@
-"""The shipped lesion engine: every figure of its card follows from the shipped scores."""
+"""The shipped lesion engines: every figure of their cards follows from the shipped scores."""
 
 import pytest
 
-from engines import list_engines
+from engines import EngineError, list_engines, load_engine
 from engines.loading import CATALOGUE, TRAINED_ON
-from training.lesion_figures import all_figures
+from training import candidate
+from training.lesion_figures import slice_figures
 from training.lesion_scores import SCORES, read_scores
 from training.luna import HELD_OUT_PATIENTS
 
@@ -18,11 +19,12 @@ def card():
 
 
 def test_the_figures_follow_from_the_scores(card):
-    on = card.figures[0].on.partition(", ")[2]
-    figures = all_figures(
-        read_scores(FOLDER / SCORES),
+    scores = read_scores(FOLDER / SCORES)
+    figures = slice_figures(
+        scores.slices,
+        scores.halves,
         card.operating_points.screen,
-        on=on,
+        on=card.figures[0].on,
         shift=card.calibration_shift,
     )
     assert len(figures) > 10
@@ -41,3 +43,13 @@ def test_the_points_are_what_they_are_said_to_be(card):
     assert points.screen == 0.5
     false = sum(int((s.false_positives >= points.alarm).sum()) for s in slices)
     assert false <= len(slices) / 8 + 1
+
+
+def test_the_judge_of_candidates_is_what_its_scores_say():
+    (judge,) = (card for card in list_engines() if card.name == "candidate")
+    scores = candidate.read_scores(CATALOGUE / "candidate" / candidate.SCORES)
+    assert candidate.figures(scores, judge.operating_points.alarm) == list(judge.figures)
+    area = next(figure for figure in judge.figures if figure.name == "patches, AUC")
+    assert area.value >= 0.98
+    with pytest.raises(EngineError, match="its task, judge, is none of"):
+        load_engine("candidate")

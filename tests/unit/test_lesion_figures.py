@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from training.classifier_export import input_of
 from training.lesion_figures import (
     PatchScores,
     calibration_error,
@@ -66,11 +67,24 @@ def test_an_interval_holds_the_figure_and_narrows_with_patients():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 400)
     scores = np.clip(labels * 0.3 + rng.random(400), 0, 1)
-    few = patch_figures(PatchScores(scores[:60], labels[:60], np.arange(60) // 3), on="nowhere")[0]
-    many = patch_figures(PatchScores(scores, labels, np.arange(400) // 3), on="nowhere")[0]
+    few = PatchScores(scores[:60], labels[:60], np.arange(60) // 3)
+    many = PatchScores(scores, labels, np.arange(400) // 3)
+    few, many = (patch_figures(some, {"screen": 0.6}, on="nowhere")[0] for some in (few, many))
     for figure in (few, many):
         assert figure.low < figure.value < figure.high
     assert many.high - many.low < few.high - few.low
+
+
+def test_patches_are_decided_at_each_point():
+    patches = PatchScores(np.array([0.1, 0.4, 0.6, 0.9]), np.array([0, 1, 0, 1]), np.arange(4))
+    figures = patch_figures(patches, {"screen": 0.3, "alarm": 0.7}, on="nowhere")
+    assert {f.name: f.value for f in figures} == {
+        "patches, AUC": 0.75,
+        "patches, sensitivity at screen": 1.0,
+        "patches, specificity at screen": 0.5,
+        "patches, sensitivity at alarm": 0.5,
+        "patches, specificity at alarm": 1.0,
+    }
 
 
 def test_a_candidate_counts_for_the_lung_it_is_nearest_to():
@@ -108,27 +122,30 @@ def test_a_line_that_is_no_prediction_is_named(tmp_path):
         read(tmp_path / "p.jsonl")
 
 
-class Middle:
-    """A network that looks at nothing but brightness."""
+class Corner:
+    """A network that looks at nothing but the view's first pixels, so that turns matter."""
 
     backend, precision = "arithmetic", "fp32"
-    input_shape, outputs = (1, 1, 256, 352), ("heat", "diameter_mm")
+    input_shape, outputs = (-1, 1, 48, 48), ("probability",)
 
     def run(self, view):
-        heat = view.reshape(1, 1, 128, 2, 176, 2).mean(axis=(3, 5))
-        return {"heat": heat, "diameter_mm": heat}
+        assert view.shape == (1, 1, 48, 48)
+        return {"probability": view[:, 0, :8, :8].mean(axis=(1, 2), keepdims=False)[:, None]}
 
     def close(self):
         pass
 
 
-def test_a_patch_is_scored_by_its_middle():
-    dark = np.full((50, 50), 60, dtype=np.uint8)
-    bright = dark.copy()
-    bright[22:28, 22:28] = 220
-    aside = dark.copy()
-    aside[5:11, 5:11] = 220
-    scores = [patch_score(Middle(), patch) for patch in (dark, aside, bright)]
-    assert scores[0] == pytest.approx(scores[1])
-    assert scores[2] > 0.8
-    assert patch_score(Middle(), np.ascontiguousarray(bright[::-1])) == pytest.approx(scores[2])
+def test_a_patch_is_seen_from_all_sides():
+    spec = input_of(48, spacing_mm=1.0)
+    patch = np.full((50, 50), 51, dtype=np.uint8)
+    assert patch_score(spec, Corner(), patch) == pytest.approx(0.2)
+    patch[1:9, 1:9] = 204  # two of eight views have this corner first
+    logit = (6 * np.log(0.2 / 0.8) + 2 * np.log(0.8 / 0.2)) / 8
+    assert patch_score(spec, Corner(), patch) == pytest.approx(1 / (1 + np.exp(-logit)))
+    assert patch_score(spec, Corner(), patch[:, ::-1]) == patch_score(spec, Corner(), patch)
+
+
+def test_a_patch_that_is_too_small_says_so():
+    with pytest.raises(ValueError, match="40 pixels wide; 48"):
+        patch_score(input_of(48), Corner(), np.zeros((40, 40), dtype=np.uint8))

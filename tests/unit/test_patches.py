@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from training.candidate_job import patients_of
 from training.luna import HELD_OUT_PATIENTS, read_patients
 from training.patches import read_labels, read_patches
 
@@ -61,3 +62,12 @@ def test_real_patches_are_on_one_side_of_a_split_or_on_none():
     assert not set(inside.candidates) & set(outside.candidates)
     assert {inside.patients[i] for i in (*inside.first, *inside.last)} <= left_out
     assert not {outside.patients[i] for i in (*outside.first, *outside.last)} & left_out
+
+
+def test_the_parts_of_the_list_share_nobody(folder):
+    patches = read_patches(folder, PATIENTS)
+    parts = [patients_of(patches, part, 2) for part in range(2)]
+    assert parts == [{"A", "B"}, {"C"}]
+    assert patients_of(patches, -1, 2) == set()
+    unseen = [set(patches.only(left_out).candidates.tolist()) for left_out in parts]
+    assert unseen == [{0, 10, 20, 30, 40, 50, 70, 80}, set()]

@@ -29,7 +29,7 @@ class NoEngine:
 
     def __init__(self) -> None:
         self.card: EngineCard = read_card("lesion").model_copy(update={"known_answers": {}})
-        self.preparation = Preparation("field", self.card.input.hu_window)
+        self.preparation = Preparation("field", self.card.input.window())
 
     def infer(self, prepared: Prepared) -> Score:
         """Answer at once."""

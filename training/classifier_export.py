@@ -1,25 +1,42 @@
-"""From the trained Keras model to a plain ONNX file that says a probability."""
+"""From trained Keras models to a plain ONNX file of a classifier: a view in, a probability out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engines.card import InputSpec
 from engines.errors import EngineFailed
+from engines.preprocess import HU_WINDOW
+from training.joined import Calibration
 from training.onnx_file import OPSET, save
 
 _AGREEMENT = 1e-4
 
 
-def export(model: Any, scale: float, shift: float, folder: Path, *, size: int) -> Path:
-    """Write ``sigmoid(scale * logit + shift)`` of a view as model.onnx; return its path.
+def input_of(size: int, spacing_mm: float | None = None) -> InputSpec:
+    """Return the tensor a classifier of views of `size` pixels a side takes.
 
     Parameters
     ----------
-    model : Keras model with an output named `logit`.
-    scale, shift : folded into the last layer's weights.
+    spacing_mm : of the view's pixels; None where views are scaled to fill it.
+    """
+    return InputSpec(
+        shape=(-1, 1, size, size), axes="NCHW", spacing_mm=spacing_mm, hu_window=HU_WINDOW
+    )
+
+
+def export(
+    logit: Callable[[Any], Any], calibration: Calibration, folder: Path, *, size: int
+) -> Path:
+    """Write the calibrated probability of a view as model.onnx; return its path.
+
+    Parameters
+    ----------
+    logit : of Keras tensors: (N, size, size, 1) float32 in [0, 1] -> (N, 1).
     folder : made if missing. The file has input `view` (batch, 1, size, size) float32 in [0, 1]
         and output `probability` (batch, 1).
 
@@ -31,15 +48,12 @@ def export(model: Any, scale: float, shift: float, folder: Path, *, size: int) -
     import tensorflow as tf
     import tf2onnx
 
-    kernel, bias = model.get_layer("logit").get_weights()
-    model.get_layer("logit").set_weights([kernel * scale, bias * scale + shift])
-
     spec = (tf.TensorSpec((None, size, size, 1), tf.float32, name="view"),)
 
     @tf.function(input_signature=spec)  # type: ignore[untyped-decorator, unused-ignore]
     def probability(view: Any) -> Any:
-        logit = model(view, training=False)["logit"]
-        return tf.identity(keras.ops.sigmoid(logit), name="probability")
+        said = calibration.scale * logit(view) + calibration.shift
+        return tf.identity(keras.ops.sigmoid(said), name="probability")
 
     proto, _ = tf2onnx.convert.from_function(
         probability, input_signature=spec, opset=OPSET, inputs_as_nchw=["view"]
@@ -57,7 +71,6 @@ def _check(path: Path, probability: Any, size: int) -> None:
     """Compare the file with what it was made from, on noise."""
     from engines.classifier import view_probability
     from engines.onnx_runtime import OnnxModel
-    from training.textbook_card import input_of
 
     rng = np.random.default_rng(0)
     onnx = OnnxModel(path, threads=1)

@@ -1,4 +1,4 @@
-"""The second look: a small network on 48 x 48 mm around one candidate."""
+"""The network that judges one candidate by the 48 x 48 mm around it."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ def build(channels: tuple[int, ...] = (24, 48, 96, 128)) -> Any:
     everywhere = layers.GlobalMaxPooling2D()(x)
     hidden = layers.Dropout(0.3)(layers.Concatenate()([middle, everywhere]))
     hidden = layers.Dropout(0.3)(layers.Dense(64, activation="relu")(hidden))
-    return Model(view, layers.Dense(1, name="logit")(hidden), name="patch")
+    return Model(view, layers.Dense(1, dtype="float32", name="logit")(hidden), name="patch")
