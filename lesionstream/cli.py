@@ -18,6 +18,7 @@ from lesionstream.cli_engines import engines_app, evaluate_app, train_app
 from lesionstream.cli_letters import letters_app
 from lesionstream.cli_options import Jsonl, Paths
 from lesionstream.cli_policies import policy_app
+from lesionstream.cli_therapy import therapy_app
 from lesionstream.cli_vault import vault_app
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(topics_app, name="topics")
 app.add_typer(letters_app, name="dead-letters")
 app.add_typer(policy_app, name="policy")
+app.add_typer(therapy_app, name="therapy")
 app.add_typer(vault_app, name="vault")
 app.command()(cli_devices.listen)
 app.command()(cli_devices.watch)

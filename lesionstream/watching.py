@@ -37,12 +37,17 @@ def patient(patient_id: str | None) -> int:
     if patient_id is None:
         _list_patients()
         return 0
-    state = _cached(patient_id) or _snapshots().get(patient_id)
+    state = state_of(patient_id)
     if state is None:
         say(f"nothing is known of {patient_id}; `lesionstream patient` lists who is known")
         return 1
     print(json.dumps(state.model_dump(mode="json", by_alias=True), indent=2))
     return 0
+
+
+def state_of(patient_id: str) -> Patient | None:
+    """Return what is known of a patient; None for nobody's pseudonym."""
+    return _cached(patient_id) or _snapshots().get(patient_id)
 
 
 def _cached(patient_id: str) -> Patient | None:

@@ -132,12 +132,17 @@ def view(person: Person, patient_id: str, now: datetime) -> Action:
 
 
 class Recorder:
-    """Writes actions to Kafka. Thread-safe; connects when it is first needed."""
+    """Writes actions to Kafka. Thread-safe; connects when it is first needed.
 
-    def __init__(self, cluster: Cluster, names: Names) -> None:
+    Parameters
+    ----------
+    source : of the envelopes.
+    """
+
+    def __init__(self, cluster: Cluster, names: Names, source: str = SOURCE) -> None:
         self._topic = names.of(ACTIONS)
-        self._acts = _Connection(cluster, timeout_s=CONFIRMED_S)
-        self._views = _Connection(cluster, timeout_s=VIEWS_S)
+        self._acts = _Connection(cluster, source, timeout_s=CONFIRMED_S)
+        self._views = _Connection(cluster, source, timeout_s=VIEWS_S)
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="views")
         self._waiting = threading.Semaphore(MOST_VIEWS)
 
@@ -196,8 +201,8 @@ class Recorder:
 class _Connection:
     """A producer, made when first needed and anew after a failure."""
 
-    def __init__(self, cluster: Cluster, *, timeout_s: float) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, source: str, *, timeout_s: float) -> None:
+        self._cluster, self._source = cluster, source
         self._timeout_ms = int(timeout_s * 1000)
         self._lock = threading.Lock()
         self._producer: Any = None
@@ -210,7 +215,7 @@ class _Connection:
         KafkaError   no broker answers.
         """
         envelope = Envelope(
-            kind=Action.kind, id=str(action.id), source=SOURCE, time=datetime.now(UTC)
+            kind=Action.kind, id=str(action.id), source=self._source, time=datetime.now(UTC)
         )
         key = action.patient_id or f"{action.about}"
         return self.connect().send(

@@ -46,8 +46,15 @@ def read_table(path: Path) -> list[Patient]:
 
     Raises
     ------
-    TableError  a column is missing, or a line has no patient or no day.
+    TableError  it is no UTF-8 CSV, a column is missing, or a line has no patient or no day.
     """
+    try:
+        return _read(path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TableError(f"{path}: is no CSV in UTF-8: {error}") from error
+
+
+def _read(path: Path) -> list[Patient]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         table = csv.DictReader(file)
         missing = [name for name in _NEEDED if name not in (table.fieldnames or ())]

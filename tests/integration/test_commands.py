@@ -1,6 +1,7 @@
 """What operators ask a running stack by command, and what they are told."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from support.phantoms import write_series
@@ -28,6 +29,15 @@ def test_commands_show_what_is_there(running, tmp_path):
     assert shown.patient_id == patient_id
     assert patient_id in running.command("patient").stdout
     assert running.command("patient", "p-unknown").returncode == 1
+
+    given = ("--plan", "carboplatin", "--start", "2026-03-02", "--flag", "frail", "--sum-mm", "90")
+    assert running.command("therapy", "add", "p-unknown", *given).returncode == 1
+    assert running.command("therapy", "add", patient_id, *given).returncode == 0
+    running.settled()
+    state = Patient.model_validate_json(running.command("patient", patient_id).stdout)
+    (therapy,) = [given.therapy for given in state.therapies]
+    assert (therapy.plan, therapy.flags, therapy.limits.sum_mm) == ("carboplatin", ("frail",), 90.0)
+    assert therapy.start == datetime(2026, 3, 2, tzinfo=UTC)
 
     assert running.command("topics", "create").returncode == 0
     assert running.command("topics", "describe").returncode == 0

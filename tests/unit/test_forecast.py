@@ -198,6 +198,9 @@ def test_a_table_that_is_none_says_what_is_missing(tmp_path):
     path.write_text("patient,day\n1,2\n")
     with pytest.raises(TableError, match="no column Pt_hashID"):
         read_table(path)
+    path.write_bytes("Pt_hashID,T_days,Lesion_diam\nMüller,0,12\n".encode("latin-1"))
+    with pytest.raises(TableError, match="no CSV in UTF-8"):
+        read_table(path)
     table(path, [["p", "x", 6, "soon", 12, "", ""]])
     with pytest.raises(TableError, match=r"t\.csv:2: .*'soon'"):
         read_table(path)
