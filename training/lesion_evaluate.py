@@ -145,7 +145,9 @@ def _judged(sets: Sets, name: str, how: How) -> Iterator[Prediction]:
     with np.load(sets.patches / "patches.npz") as file:
         pixels = file["x"]
         numbers = file["candidate"] if "candidate" in file else np.arange(len(pixels))
-    card, model = load_model(name, **asdict(how))
+    card, model = load_model(
+        name, runtime=how.runtime, threads=how.threads, catalogues=how.catalogues
+    )
     if card.task != "judge":
         raise EngineError(f"engine {name} does not judge patches: its task is {card.task}")
     patches = predict_patches(card.input, model, pixels, numbers.tolist())
