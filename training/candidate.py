@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from engines.card import EngineCard, Figure, OperatingPoints
@@ -60,7 +61,7 @@ def train(
     work: Path,
     *,
     recipe: PatchRecipe = RECIPE,
-    seeds: Sequence[int] = (1,),
+    seed: int = 1,
     workers: int = 2,
 ) -> None:
     """Train the engine and write its folder of the catalogue.
@@ -70,15 +71,14 @@ def train(
     data : holds luna16-patches, and luna16-slices, which say whose a scan is.
     out : the engine's folder; model.onnx, engine.json and scores.json are made anew.
     work : runs lie here; one that is finished is not made again, one that broke off goes on.
-    seeds : a network each; they are averaged.
     workers : processes at a time, a thread each.
 
     Raises
     ------
     JobFailed, FileNotFoundError
     """
-    jobs = [[job(data, work, recipe, part, seed) for seed in seeds] for part in (-1, *range(PARTS))]
-    run([one for of in jobs for one in of], workers=workers, console=console)
+    jobs = [job(data, work, recipe, part, seed) for part in (-1, *range(PARTS))]
+    run(jobs, workers=workers, console=console)
     final, *apart = jobs
     patches = read_patches(data / PATCHES, read_patients(data / SLICES))
     labels, groups, logits = _unseen(patches, apart)
@@ -86,12 +86,11 @@ def train(
     screen = threshold_at_sensitivity(logits, labels, SCREEN_SENSITIVITY) - 1e-4
     calibration = Calibration(scale, -scale * screen)
     out.mkdir(parents=True, exist_ok=True)
-    nets = [one.logit() for one in final]
-    export(lambda view: sum(net(view) for net in nets) / len(nets), calibration, out, size=SIDE)
+    export(final.logit(), calibration, out, size=SIDE)
     said = 1 / (1 + np.exp(-(calibration.scale * logits + calibration.shift)))
     scores = PatchScores(said.round(4), labels, groups)
     write_scores(out / SCORES, scores)
-    card = write_card(out, scores, recipe, tuple(seeds), shift=-scale * screen - offset)
+    card = write_card(out, scores, recipe, shift=-scale * screen - offset)
     for figure in card.figures:
         console.print(f"{figure.name}: {figure.value} [{figure.low}, {figure.high}] ({figure.n})")
 
@@ -111,16 +110,13 @@ def job(data: Path, work: Path, recipe: PatchRecipe, part: int, seed: int) -> Ca
 
 
 def _unseen(
-    patches: Patches, apart: Sequence[Sequence[CandidateJob]]
-) -> tuple[np.ndarray, np.ndarray, Scores]:
-    """Labels, scans and mean logits of what the jobs left out."""
+    patches: Patches, apart: Sequence[CandidateJob]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Scores]:
+    """Labels, scans and logits of what the jobs left out."""
     place = {int(candidate): i for i, candidate in enumerate(patches.candidates)}
-    rows, means = [], []
-    for of in apart:
-        told = [dict(json.loads((one.folder / LOGITS).read_text())) for one in of]
-        rows += [place[candidate] for candidate in told[0]]
-        means += [float(np.mean([one[c] for one in told])) for c in told[0]]
-    return patches.labels[rows], patches.first[rows], np.asarray(means)
+    told = [row for one in apart for row in json.loads((one.folder / LOGITS).read_text())]
+    rows = [place[candidate] for candidate, _ in told]
+    return patches.labels[rows], patches.first[rows], np.asarray([logit for _, logit in told])
 
 
 def write_scores(path: Path, scores: PatchScores) -> None:
@@ -138,9 +134,7 @@ def read_scores(path: Path) -> PatchScores:
     )
 
 
-def write_card(
-    folder: Path, scores: PatchScores, recipe: PatchRecipe, seeds: tuple[int, ...], shift: float
-) -> EngineCard:
+def write_card(folder: Path, scores: PatchScores, recipe: PatchRecipe, shift: float) -> EngineCard:
     """Measure, and write engine.json beside model.onnx."""
     alarm = round(threshold_at_specificity(scores.scores, scores.labels, ALARM_SPECIFICITY), 4)
     card = EngineCard(
@@ -148,7 +142,7 @@ def write_card(
         version=VERSION,
         task="judge",
         simulated=False,
-        description=_description(recipe, seeds),
+        description=_description(recipe),
         accepted=CHEST_CT,
         input=input_of(SIDE, spacing_mm=1.0),
         operating_points=OperatingPoints(screen=SCREEN, alarm=alarm),
@@ -171,17 +165,13 @@ def figures(scores: PatchScores, alarm: float) -> list[Figure]:
     return patch_figures(scores, {"screen": SCREEN, "alarm": alarm}, on=on)
 
 
-def _description(recipe: PatchRecipe, seeds: tuple[int, ...]) -> str:
-    nets = (
-        f"The mean of {len(seeds)} networks that judge"
-        if len(seeds) > 1
-        else "A network that judges"
-    )
+def _description(recipe: PatchRecipe) -> str:
     return (
-        f"{nets} one candidate by the 48 x 48 mm around it: nodule or not, as in LUNA16's track of "
-        f"false positive reduction. Trained for {recipe.steps} steps of {recipe.batch} patches on "
+        "A network that judges one candidate by the 48 x 48 mm around it: nodule or not, as in "
+        "LUNA16's track of false positive reduction. Trained for "
+        f"{recipe.steps} steps of {recipe.batch} patches on "
         "all patches. The figures are of networks trained the same way without the scans they "
-        f"are measured on. The operating points were chosen there, too: screen finds "
+        "are measured on. The operating points were chosen there, too: screen finds "
         f"{SCREEN_SENSITIVITY:.0%} of the nodules, alarm lets {1 - ALARM_SPECIFICITY:.1%} of the "
         "others pass."
     )

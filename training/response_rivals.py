@@ -43,6 +43,8 @@ BOOSTED = tuple(
 )
 """Features that boosting sees; the arm is the sixteenth."""
 
+_ARM = len(BOOSTED)
+
 
 def last_value(_: Examples, unseen: Examples) -> Values:
     """Forecast the last reading."""
@@ -86,7 +88,15 @@ CURVES: dict[str, Rival] = {
 
 def boosting(seen: Examples, unseen: Examples) -> Values:
     """Forecast the change in mm by gradient boosting on 16 features, the median."""
-    return np.asarray(unseen.last + _boosted(seen, unseen, quantile=0.5))
+    from sklearn.ensemble import HistGradientBoostingRegressor  # an extra
+
+    model = HistGradientBoostingRegressor(
+        loss="quantile", quantile=0.5, learning_rate=0.03, max_iter=300, max_leaf_nodes=8,
+        min_samples_leaf=30, l2_regularization=5.0, categorical_features=[_ARM], random_state=0,
+    )  # fmt: skip
+    arms = _arms(seen)
+    model.fit(_sixteen(seen, arms), seen.target - seen.last)
+    return np.asarray(unseen.last + model.predict(_sixteen(unseen, arms)))
 
 
 def boosted_progression(seen: Examples, unseen: Examples) -> Values:
@@ -95,10 +105,11 @@ def boosted_progression(seen: Examples, unseen: Examples) -> Values:
 
     model = HistGradientBoostingClassifier(
         learning_rate=0.03, max_iter=150, max_leaf_nodes=6, min_samples_leaf=40,
-        l2_regularization=10.0, random_state=0,
+        l2_regularization=10.0, categorical_features=[_ARM], random_state=0,
     )  # fmt: skip
-    model.fit(_sixteen(seen), seen.progresses)
-    return np.asarray(model.predict_proba(_sixteen(unseen))[:, 1])
+    arms = _arms(seen)
+    model.fit(_sixteen(seen, arms), seen.progresses)
+    return np.asarray(model.predict_proba(_sixteen(unseen, arms))[:, 1])
 
 
 def quantiles(seen: Examples, unseen: Examples, level: float) -> Values:
@@ -107,25 +118,15 @@ def quantiles(seen: Examples, unseen: Examples, level: float) -> Values:
     return np.asarray(np.maximum((unseen.last + 5) * np.exp(growth) - 5, 0.0))
 
 
-def _boosted(seen: Examples, unseen: Examples, *, quantile: float) -> Values:
-    from sklearn.ensemble import HistGradientBoostingRegressor  # an extra
-
-    model = HistGradientBoostingRegressor(
-        loss="quantile", quantile=quantile, learning_rate=0.03, max_iter=300, max_leaf_nodes=8,
-        min_samples_leaf=30, l2_regularization=5.0, random_state=0,
-    )  # fmt: skip
-    model.fit(_sixteen(seen), seen.target - seen.last)
-    return np.asarray(model.predict(_sixteen(unseen)))
+def _sixteen(examples: Examples, arms: Sequence[str]) -> NDArray[np.float32]:
+    """Return features and, last, the number of the arm; NaN for one that is not known."""
+    number = {arm: float(i) for i, arm in enumerate(arms)}
+    arm = [number.get(course.arm, np.nan) for course in examples.courses]
+    return np.column_stack((examples.features[:, BOOSTED], np.asarray(arm, dtype=np.float32)))
 
 
-def _sixteen(examples: Examples) -> NDArray[np.float32]:
-    arm = np.asarray([hash_of(course.arm) for course in examples.courses], dtype=np.float32)
-    return np.column_stack((examples.features[:, BOOSTED], arm))
-
-
-def hash_of(arm: str) -> int:
-    """Return a number of an arm that is the same in every process."""
-    return sum((i + 1) * ord(c) for i, c in enumerate(arm))
+def _arms(examples: Examples) -> list[str]:
+    return sorted({course.arm for course in examples.courses})
 
 
 def _fitted(unseen: Examples, fit: Callable[[Values, Values], Callable[[float], float]]) -> Values:
