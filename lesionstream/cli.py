@@ -59,6 +59,7 @@ class WorkerName(StrEnum):
 
     SCORING = "scoring"
     PATIENTS = "patients"
+    MODELS = "models"
 
 
 class TailTopic(StrEnum):
@@ -123,7 +124,7 @@ def down() -> None:
 
 @app.command()
 def worker(
-    name: Annotated[WorkerName, typer.Argument(help="scoring or patients")],
+    name: Annotated[WorkerName, typer.Argument(help="scoring, patients or models")],
     shadow: Annotated[
         str | None,
         typer.Option(help="scoring: this engine looks at every frame, too, and decides nothing."),

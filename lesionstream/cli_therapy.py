@@ -24,6 +24,9 @@ def therapy_add(
     flag: Annotated[
         list[str] | None, typer.Option(help="What speaks against some plans; may be repeated.")
     ] = None,
+    no_flag: Annotated[
+        list[str] | None, typer.Option(help="A flag that holds no longer; may be repeated.")
+    ] = None,
     reason: Annotated[str | None, typer.Option(help="In words, for the audit log.")] = None,
     least_mm: Annotated[
         float | None, typer.Option(min=0, help="Smaller lesions of this patient alarm nobody.")
@@ -42,6 +45,7 @@ def therapy_add(
             plan,
             start=when,
             flags=flag or (),
+            flags_withdrawn=no_flag or (),
             reason=reason,
             least_mm=least_mm,
             sum_mm=sum_mm,

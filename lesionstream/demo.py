@@ -32,9 +32,9 @@ from wire import topic_admin
 from wire.cluster import Cluster
 from wire.groups import GroupWatch
 from wire.reading import read
-from wire.topics import ALERTS, INPUT, RESULTS, UNASKED, Names
+from wire.topics import ALERTS, INPUT, RESULTS, Names
 
-WORKERS = [name for name in INPUT if name not in UNASKED]
+WORKERS = ("scoring", "patients", "models")
 """Nobody sends urgent series here: nothing waits for a worker of theirs."""
 
 MONITOR = ["monitor", "--demo", "--port", "0"]

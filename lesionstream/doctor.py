@@ -23,8 +23,8 @@ from producers.spool import left_alone
 from wire import topic_admin
 from wire.cache_server import REMEDY, is_refusal, why
 from wire.errors import remedy_of
-from wire.groups import GroupWatch
-from wire.topics import INPUT, UNASKED
+from wire.groups import GroupWatch, wanted
+from wire.topics import INPUT
 
 MIN_FREE_BYTES = 5 << 30
 """Of disk under the state folder; an hour of one scanner at 5 frames a second is 9 GB."""
@@ -170,13 +170,13 @@ def _lag() -> list[Check]:
         with GroupWatch(address, group, names.of(topic)) as watch:
             state = watch.look_for_age()
         words = worker.replace("-stat", " --stat")
-        missed = state.behind or worker not in UNASKED
+        missed = wanted(worker, state)
         remedy = "" if state.members or not missed else f"start one: lesionstream worker {words}"
         found = f"{state.members} running, {state.behind} messages behind"
         if state.oldest is not None:
             found += f", the first for {(datetime.now(UTC) - state.oldest).total_seconds():.0f} s"
         if not state.members and not missed:
-            found = "none runs, and nothing waits for one"
+            found = "none runs, and none is missed"
         checks.append(Check(f"worker {words}", found, remedy))
     return checks
 

@@ -15,16 +15,16 @@ from rich.table import Table
 from lesionstream import endpoints
 from lesionstream.console import out, print_json, progress_bar, say
 from lesionstream.settings import settings
-from stream.inbox import Unfoldable, foldable
+from stream.inbox import Foldable, Unfoldable, foldable
 from stream.policies import POLICIES, Policy, PolicyError, choose
 from stream.replay import Verdict, replay
 from wire.assessment import NO_COMPARISON
 from wire.envelope import Envelope
+from wire.evidence import ModelEvidence
 from wire.reading import read
 from wire.records import Action, Finding
 from wire.topics import ACTIONS, RESULTS
 
-Event = Finding | Action
 NAME = "policy"
 
 
@@ -113,7 +113,7 @@ def alarm_counts(verdicts: Iterable[Verdict], lesions: Mapping[str, bool] | None
     return f"{line}; {false} false, {false / max(1, len(days)):.2f} a patient and day"
 
 
-def _from_kafka() -> Iterator[Event]:
+def _from_kafka() -> Iterator[Foldable]:
     """Yield findings and actions in the order of the log, with a progress bar."""
     names, kafka = settings().names, endpoints.kafka()
     with progress_bar("messages") as bar:
@@ -131,8 +131,8 @@ def _from_kafka() -> Iterator[Event]:
                     yield event
 
 
-def _from_file(path: Path) -> Iterator[Event]:
-    """Yield the findings and actions in a file; other records are passed over."""
+def _from_file(path: Path) -> Iterator[Foldable]:
+    """Yield the findings, evidence and actions in a file; other records are passed over."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             value = json.loads(line)
@@ -141,6 +141,8 @@ def _from_file(path: Path) -> Iterator[Event]:
             kind = value.get("kind", Finding.kind)
             if kind == Finding.kind:
                 yield Finding.model_validate(value)
+            elif kind == ModelEvidence.kind:
+                yield ModelEvidence.model_validate(value)
             elif kind == Action.kind:
                 yield Action.model_validate(value)
         except (json.JSONDecodeError, ValidationError) as error:

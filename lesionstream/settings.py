@@ -101,6 +101,14 @@ class Settings(BaseSettings):
         "longitudinal",
         description="what decides: longitudinal, threshold, or a TOML file with a site's data",
     )
+    models: str = Field(
+        "response",
+        pattern=r"^[a-z0-9-]+(,[a-z0-9-]+)*$",
+        description="engines that worker models asks about each final series, comma-separated",
+    )
+    next_visit_days: float = Field(
+        42.0, gt=0, description="from a study to the next one, for which response is forecast"
+    )
     retention_days: float | None = Field(
         None, gt=0, description="patients of whom nothing came for so long are forgotten"
     )

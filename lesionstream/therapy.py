@@ -22,6 +22,7 @@ def add(
     *,
     start: datetime | None,
     flags: Sequence[str],
+    flags_withdrawn: Sequence[str],
     reason: str | None,
     least_mm: float | None,
     sum_mm: float | None,
@@ -47,6 +48,7 @@ def add(
             plan=plan,
             start=start or now,
             flags=tuple(flags),
+            flags_withdrawn=tuple(flags_withdrawn),
             limits=Limits(least_diameter_mm=least_mm, sum_mm=sum_mm),
         ),
     )

@@ -1,10 +1,12 @@
-"""`worker scoring`, also `--stat`, and `worker patients`."""
+"""`worker scoring`, also `--stat`, `worker patients` and `worker models`."""
 
 from datetime import timedelta
 
+import faust
 import structlog
 
 from engines import Engine
+from engines.loading import load_forecaster
 from lesionstream import catalogue, endpoints
 from lesionstream.console import set_up_logging
 from lesionstream.policies import policy_of
@@ -14,7 +16,8 @@ from stream import faust_app
 from stream.health import Pulse
 from stream.strikes import Strikes
 from stream.watch import WorkerWatch
-from wire.rights import DECIDING, SCORING, URGENT
+from wire.cluster import Cluster
+from wire.rights import DECIDING, MODELS, SCORING, URGENT
 from wire.topics import INPUT
 
 log = structlog.get_logger(__name__)
@@ -38,41 +41,11 @@ def run(
     level = set_up_logging(wanted.log_level)
     kafka = endpoints.kafka()
     pulse = Pulse()
-    if name != "patients":
-        engine = catalogue.load(catalogue.engine_in_use())
-        faust_app.wait_for_topics(kafka, wanted.names, SCORING if name == "scoring" else URGENT)
-        from stream.scoring_app import scoring_app
-
-        log.info(name, engine=engine.card.name, backend=engine.backend, kafka=str(kafka))
-        app = scoring_app(
-            kafka,
-            names=wanted.names,
-            worker=name,
-            engine=engine,
-            shadow=None if shadow is None else catalogue.load(shadow),
-            folder=wanted.home / "faust",
-            pulse=pulse,
-            strikes=Strikes(wanted.home / "strikes"),
-            promoted=_Promotions(engine.card.name).newer,
-            session_timeout_s=session_timeout_s,
-        )
+    made = {"patients": _patients, "models": _models}.get(name)
+    if made is None:
+        app = _scoring(name, shadow, kafka, pulse, session_timeout_s)
     else:
-        redis = endpoints.redis()
-        policy = policy_of(wanted.policy)
-        faust_app.wait_for_topics(kafka, wanted.names, DECIDING)
-        from stream.patients_worker import patients_app
-
-        log.info("patients", kafka=str(kafka), policy=policy.NAME, version=policy.version)
-        app = patients_app(
-            kafka,
-            names=wanted.names,
-            cache=redis,
-            folder=wanted.home / "faust",
-            pulse=pulse,
-            policy=policy,
-            retention=timedelta(days=days) if (days := wanted.retention_days) else None,
-            session_timeout_s=session_timeout_s,
-        )
+        app = made(kafka, pulse, session_timeout_s)
     watch = WorkerWatch(
         pulse,
         cluster=kafka,
@@ -82,6 +55,70 @@ def run(
     watch.start()
     with surface(name, watch.health):
         faust_app.run(app, log_level=level)
+
+
+def _scoring(
+    name: str, shadow: str | None, kafka: Cluster, pulse: Pulse, session_timeout_s: float
+) -> faust.App:
+    wanted = settings()
+    engine = catalogue.load(catalogue.engine_in_use())
+    faust_app.wait_for_topics(kafka, wanted.names, SCORING if name == "scoring" else URGENT)
+    from stream.scoring_app import scoring_app
+
+    log.info(name, engine=engine.card.name, backend=engine.backend, kafka=str(kafka))
+    return scoring_app(
+        kafka,
+        names=wanted.names,
+        worker=name,
+        engine=engine,
+        shadow=None if shadow is None else catalogue.load(shadow),
+        folder=wanted.home / "faust",
+        pulse=pulse,
+        strikes=Strikes(wanted.home / "strikes"),
+        promoted=_Promotions(engine.card.name).newer,
+        session_timeout_s=session_timeout_s,
+    )
+
+
+def _patients(kafka: Cluster, pulse: Pulse, session_timeout_s: float) -> faust.App:
+    wanted = settings()
+    redis = endpoints.redis()
+    policy = policy_of(wanted.policy)
+    faust_app.wait_for_topics(kafka, wanted.names, DECIDING)
+    from stream.patients_worker import patients_app
+
+    log.info("patients", kafka=str(kafka), policy=policy.NAME, version=policy.version)
+    return patients_app(
+        kafka,
+        names=wanted.names,
+        cache=redis,
+        folder=wanted.home / "faust",
+        pulse=pulse,
+        policy=policy,
+        retention=timedelta(days=days) if (days := wanted.retention_days) else None,
+        session_timeout_s=session_timeout_s,
+    )
+
+
+def _models(kafka: Cluster, pulse: Pulse, session_timeout_s: float) -> faust.App:
+    wanted = settings()
+    engines = [
+        load_forecaster(name, catalogues=catalogue.catalogues())
+        for name in wanted.models.split(",")
+    ]
+    faust_app.wait_for_topics(kafka, wanted.names, MODELS)
+    from stream.models_worker import models_app
+
+    log.info("models", kafka=str(kafka), engines=[engine.card.name for engine in engines])
+    return models_app(
+        kafka,
+        names=wanted.names,
+        engines=engines,
+        next_visit_days=wanted.next_visit_days,
+        folder=wanted.home / "faust",
+        pulse=pulse,
+        session_timeout_s=session_timeout_s,
+    )
 
 
 class _Promotions:

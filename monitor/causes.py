@@ -62,6 +62,10 @@ CAUSES: Final[dict[str, Cause]] = {
     "patients-still": Cause(
         "medium", 3, 5, 3, "Read the log of the patients workers; start one that hangs again."
     ),
+    "models-nobody": Cause("low", 5, 6, 3, "Start one: lesionstream worker models."),
+    "models-still": Cause(
+        "low", 3, 5, 3, "Read the log of the models workers; start one that hangs again."
+    ),
     "engine-wrong": Cause(
         "medium",
         2,
@@ -76,6 +80,7 @@ CAUSES: Final[dict[str, Cause]] = {
         "low", 10, 15, 15, "Add workers: lesionstream worker scoring --stat."
     ),
     "patients-behind": Cause("low", 10, 15, 15, "Add workers: lesionstream worker patients."),
+    "models-behind": Cause("low", 10, 15, 15, "Add workers: lesionstream worker models."),
     "engine-unseen": Cause(
         "low",
         60,

@@ -11,13 +11,13 @@ import structlog
 from monitor.board import Board
 from monitor.known import Known, ProbeState
 from monitor.probes import LIMIT_S, Probe, ask_cache
-from monitor.symptoms import WORKERS, used
+from monitor.symptoms import WORKERS
 from wire import following
 from wire.cache_server import CacheServer
 from wire.cluster import BrokerUnavailable, Cluster
 from wire.contact import greet
 from wire.following import Ends, Follower
-from wire.groups import GroupState, GroupWatch
+from wire.groups import GroupState, GroupWatch, wanted
 from wire.topics import ALERTS, DEAD_LETTERS, INPUT, PATIENTS, RESULTS, Names, Topic
 
 log = structlog.get_logger(__name__)
@@ -140,7 +140,7 @@ class Hub:
         """Return what is known now; names and beds are not."""
         found = self.board.known()
         looks = {worker: self._group(worker) for worker in INPUT}
-        groups = {w: g for w, g in looks.items() if (used(w, g) if g else w in WORKERS)}
+        groups = {w: g for w, g in looks.items() if (wanted(w, g) if g else w in WORKERS)}
         flow = replace(
             found.flow,
             lag={worker: g.behind if g else None for worker, g in groups.items()},

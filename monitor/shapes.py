@@ -16,6 +16,7 @@ from wire.records import (
     EngineCheck,
     EngineUsed,
     Inactivation,
+    ModelView,
     Priority,
     SignOff,
 )
@@ -180,6 +181,7 @@ class Advice(Shape):
     text: str
     rationale: str
     evidence: tuple[UUID, ...] = Field(description="ids of findings, assessments or actions")
+    models: tuple[ModelView, ...] = Field(description="what models say beside it")
     sign_off: SignOff
     decided_by: str | None
     decided: datetime | None

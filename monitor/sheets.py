@@ -189,6 +189,7 @@ def _advice(patient: Patient, i: UUID, said: RecommendationState, role: Role) ->
         text=said.text,
         rationale=said.rationale,
         evidence=said.evidence,
+        models=said.models,
         sign_off=said.sign_off,
         decided_by=decision.actor if decision else None,
         decided=decision.event_time if decision else None,

@@ -19,7 +19,7 @@ from monitor.causes import (
     STILL_S,
 )
 from monitor.known import ProbeState
-from wire.groups import GroupState
+from wire.groups import GroupState, wanted
 from wire.records import EngineCheck
 from wire.topics import INPUT, UNASKED
 
@@ -107,7 +107,7 @@ def remember(memory: Memory, seen: Seen) -> Memory:
     """Return the memory with one more look."""
     tracks = dict(memory.tracks)
     for worker, group in seen.groups.items():
-        if not used(worker, group):
+        if not wanted(worker, group):
             continue
         tracks[worker] = _moved(tracks.get(worker), group, seen.now)
     if seen.workers is None:
@@ -131,12 +131,6 @@ def engines(memory: Memory, seen: Seen) -> tuple[EngineCheck, ...]:
         if engine not in worst or _rank(check) < _rank(worst[engine]):
             worst[engine] = check
     return tuple(worst.values())
-
-
-def used(worker: str, group: GroupState) -> bool:
-    """Tell whether anything is expected of a worker: of one for urgent series, once some came."""
-    asked = group.members or group.behind or any(group.done.values())
-    return worker not in UNASKED or bool(asked)
 
 
 def symptoms(memory: Memory, seen: Seen) -> dict[str, Symptom | None]:
@@ -168,10 +162,14 @@ def _servers(seen: Seen) -> Iterator[tuple[str, Symptom | None]]:
         yield "cache-away", away if seen.cache == "away" else None
 
 
+ENGINES = ("scoring", "scoring-stat")
+"""Workers that run a known-answer check."""
+
 _NOBODY = {
     "scoring": "No scoring worker runs: nobody looks at frames.",
     "scoring-stat": "No worker for urgent series runs: nobody looks at them.",
     "patients": "No patients worker runs: nobody turns findings into alarms.",
+    "models": "No models worker runs: recommendations come without what models say.",
 }
 _NO_MORE = (
     "There are as many workers as partitions, and more would have nothing to do: take a faster "
@@ -248,7 +246,7 @@ def _processes(
     }
     if "scoring" in groups:
         words = "Scoring workers run, and none can be asked for its known-answer check."
-        unseen = not checked and any(groups[w].members for w in groups if w != "patients")
+        unseen = not checked and any(groups[w].members for w in groups if w in ENGINES)
         found["engine-unseen"] = Symptom(words) if unseen else None
     return found
 

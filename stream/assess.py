@@ -5,7 +5,7 @@ its slices show so far.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -15,8 +15,8 @@ from stream import growth
 from stream.lesions import Confirmation, confirmed, gaps
 from stream.response import Judged, Reading, judge, percent
 from stream.series import complete, frames_of, pitch_of
-from stream.timeline import Verdict, Visit, follow, measured, studies, visit_of
-from wire.assessment import NO_COMPARISON, Assessment, Lesion
+from stream.timeline import Timeline, Verdict, Visit, follow, measured, studies, visit_of
+from wire.assessment import NO_COMPARISON, Assessment, CourseVisit, Lesion, Treatment
 from wire.errors import Reason
 from wire.patient import Seen, SeriesState, Slice
 
@@ -27,6 +27,9 @@ MOST_LESIONS = 64
 NOT_MEASURED_SHARE = 0.1
 """Of a series' frames that may be unfit before the series is called so."""
 
+
+TreatedUntil = Callable[[datetime | None], Treatment | None]
+"""When the next study is -> how the patient is treated until then; None: there is none yet."""
 
 NOTHING_SCORED = Judged((), (), "NE", ("no slice of this series could be scored",))
 
@@ -52,6 +55,7 @@ def assess(
     *,
     standard: Standard,
     therapies: tuple[datetime, ...],
+    treated: TreatedUntil,
     verdict: Verdict,
 ) -> dict[str, Assessment]:
     """Return the assessment of each final series.
@@ -59,6 +63,7 @@ def assess(
     Parameters
     ----------
     therapies : when they started, in order.
+    treated : with what, until the next study.
     verdict : what a clinician said of a lesion that appeared or is gone.
     """
     said: dict[str, Assessment] = {}
@@ -76,13 +81,27 @@ def assess(
                 said[visit.uid] = _final(patient_id, visit, NOTHING_SCORED, None)
         for number, study in enumerate(found):
             base = line.visits[line.baseline(number)].uid
+            later = line.visits[number + 1 : number + 2]
+            treatment = treated(later[0].state.first_time if later else None)
             for visit in reversed(study):  # the one by which the study is known comes last
                 read = Reading(line, number, visit, assumed, standard.least_diameter_mm, verdict)
                 judged = judge(read)
-                said[visit.uid] = _final(patient_id, visit, judged, base)
+                course = _course(line, number, visit, judged)
+                sheet = _final(patient_id, visit, judged, base, course)
+                said[visit.uid] = sheet.model_copy(update={"treatment": treatment})
             sheet = said[study[0].uid]  # of a sealed series as it was judged with its slices
             assumed |= {(number, lesion.id): lesion.diameter_mm for lesion in sheet.lesions}
     return said
+
+
+def _course(line: Timeline, number: int, visit: Visit, judged: Judged) -> tuple[CourseVisit, ...]:
+    """Return the sum of the visit's targets at each study from the baseline on."""
+    earlier = line.visits[line.baseline(number) : number]
+    times = [before.state.first_time for before in earlier] + [visit.state.first_time]
+    return tuple(
+        CourseVisit(event_time=when, sum_mm=mm)
+        for when, mm in zip(times, judged.sums_mm, strict=True)
+    )
 
 
 def so_far(patient_id: str, uid: str, state: SeriesState, standard: Standard) -> Assessment | None:
@@ -122,7 +141,13 @@ def alarming(state: SeriesState, needed: Confirmation) -> bool:
     return confirmed(places, pitch_of(state), needed)
 
 
-def _final(patient_id: str, visit: Visit, judged: Judged, base: str | None) -> Assessment:
+def _final(
+    patient_id: str,
+    visit: Visit,
+    judged: Judged,
+    base: str | None,
+    course: tuple[CourseVisit, ...] = (),
+) -> Assessment:
     if visit.state.sealed is not None and visit.state.assessment is not None:
         return visit.state.assessment
     rest = sorted(
@@ -130,7 +155,7 @@ def _final(patient_id: str, visit: Visit, judged: Judged, base: str | None) -> A
         key=lambda seen: (-seen.probability, seen.centre),
     )
     loose = [_loose(patient_id, visit.uid, seen) for seen in rest[:OTHERS]]
-    return _sheet(patient_id, visit, "final", judged, loose, base)
+    return _sheet(patient_id, visit, "final", judged, loose, base, course)
 
 
 def _sheet(
@@ -140,6 +165,7 @@ def _sheet(
     judged: Judged,
     loose: Sequence[Lesion] = (),
     base: str | None = None,
+    course: tuple[CourseVisit, ...] = (),
 ) -> Assessment:
     state = visit.state
     slices = list(state.slices.values())
@@ -169,6 +195,7 @@ def _sheet(
         baseline_sum_mm=judged.baseline_sum_mm,
         nadir_sum_mm=judged.nadir_sum_mm,
         change_percent=percent(judged.baseline_sum_mm, judged.sum_mm),
+        course=course,
         response=judged.response,
         suspected=any(lesion.asked for lesion in judged.lesions),
         clauses=judged.clauses,

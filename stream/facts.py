@@ -13,6 +13,7 @@ from uuid import UUID
 from stream.lesions import Confirmation, merge
 from stream.series import complete, frames_of, pitch_of, scored
 from stream.tracking import lungs_of
+from wire.evidence import ModelEvidence, question_id
 from wire.patient import (
     Decision,
     Given,
@@ -46,6 +47,8 @@ MOST_ACTIONS = 2000
 """Of one kind: acknowledgements, silences, decisions."""
 
 MOST_THERAPIES = 50
+MOST_EVIDENCE = 16
+"""Of one series: what models answered to the question that stands, and to those before."""
 
 T = TypeVar("T")
 G = TypeVar("G", bound=Given)
@@ -80,6 +83,17 @@ def with_finding(series: SeriesState, finding: Finding, arrived: datetime | None
         }
     )
     return grown.model_copy(update={"closed_at": _closed_at(series, grown)})
+
+
+def with_evidence(series: SeriesState, evidence: ModelEvidence) -> SeriesState:
+    """Add what a model answered; the same object where it was known."""
+    if evidence.id in series.evidence:
+        return series
+    stands = question_id(series.assessment) if series.assessment is not None else None
+    kept = {**series.evidence, evidence.id: evidence}
+    if len(kept) > MOST_EVIDENCE:
+        del kept[min(kept, key=lambda known: (kept[known].question == stands, str(known)))]
+    return series.model_copy(update={"evidence": kept})
 
 
 def _closed_at(before: SeriesState, now: SeriesState) -> int:

@@ -1,4 +1,4 @@
-"""The patient's facts: a deterministic fold over the set of findings and actions.
+"""The patient's facts: a deterministic fold over the set of findings, evidence and actions.
 
 Pure. Facts are sets: repeating one changes nothing, and the order in which they come leaves no
 trace. What follows from them is said by `stream.judge`. The clock comes in by `fold_tick` alone: it
@@ -8,14 +8,15 @@ closes series that have been quiet, and raises alarms to which nobody attends.
 from datetime import datetime, timedelta
 
 from stream import alarms
-from stream.facts import bounded, with_action, with_finding
+from stream.facts import bounded, with_action, with_evidence, with_finding
 from stream.judge import Spoken, judge
 from stream.policies import Policy
 from stream.series import complete
+from wire.evidence import ModelEvidence
 from wire.patient import Patient, SeriesState
 from wire.records import Action, Finding
 
-__all__ = ["Spoken", "due", "fold_action", "fold_finding", "fold_tick"]
+__all__ = ["Spoken", "due", "fold_action", "fold_evidence", "fold_finding", "fold_tick"]
 
 
 def fold_finding(
@@ -46,6 +47,30 @@ def fold_finding(
     patient = patient.model_copy(update={"series": {**patient.series, uid: series}})
     patient, said = judge(patient, policy, {uid})
     return bounded(patient, policy.data.standard.confirmation), said
+
+
+def fold_evidence(
+    patient: Patient, evidence: ModelEvidence, offset: int, policy: Policy
+) -> tuple[Patient, list[Spoken]]:
+    """Fold in what a model answered about a final series.
+
+    It stands behind that series' findings in `results`: of a series that is not known any more
+    nothing is kept.
+
+    Parameters
+    ----------
+    offset : of the evidence in `results`; one that the state covers already changes nothing.
+    """
+    if offset <= patient.version.results:
+        return patient, []
+    patient = _at(patient, results=offset)
+    uid = evidence.series_instance_uid
+    before = patient.series.get(uid)
+    series = None if before is None else with_evidence(before, evidence)
+    if series is None or series is before:
+        return patient, []
+    patient = patient.model_copy(update={"series": {**patient.series, uid: series}})
+    return judge(patient, policy, {uid})
 
 
 def fold_action(

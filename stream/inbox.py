@@ -4,14 +4,15 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from stream.fold import Spoken, fold_action, fold_finding
+from stream.fold import Spoken, fold_action, fold_evidence, fold_finding
 from stream.policies import Policy
 from wire.dead_letters import NOT_A_RECORD, WRONG_PARTITION
+from wire.evidence import ModelEvidence
 from wire.patient import Patient
 from wire.records import Action, Finding
 from wire.topics import RESULTS, partition_of
 
-Foldable = Finding | Action
+Foldable = Finding | ModelEvidence | Action
 
 
 class Unfoldable(Exception):
@@ -27,7 +28,7 @@ class Unfoldable(Exception):
 
 
 def foldable(kind: str | None, value: bytes | None, *, partition: int) -> Foldable | None:
-    """Return the finding or action in a message.
+    """Return the finding, evidence or action in a message.
 
     None for what is nothing to the fold: what was said before, and findings that name nobody.
 
@@ -42,6 +43,8 @@ def foldable(kind: str | None, value: bytes | None, *, partition: int) -> Foldab
             record = Action.model_validate_json(value or b"")
         elif kind == Finding.kind:
             record = Finding.model_validate_json(value or b"")
+        elif kind == ModelEvidence.kind:
+            record = ModelEvidence.model_validate_json(value or b"")
         else:
             return None
     except ValidationError as error:
@@ -54,9 +57,11 @@ def foldable(kind: str | None, value: bytes | None, *, partition: int) -> Foldab
 
 
 def fold(
-    patient: Patient, record: Foldable, offset: int, policy: Policy, arrived: datetime
+    patient: Patient, record: Foldable, offset: int, policy: Policy, arrived: datetime | None
 ) -> tuple[Patient, list[Spoken]]:
     """Fold a record in; see `stream.fold`."""
     if isinstance(record, Finding):
         return fold_finding(patient, record, offset, policy, arrived)
+    if isinstance(record, ModelEvidence):
+        return fold_evidence(patient, record, offset, policy)
     return fold_action(patient, record, offset, policy)

@@ -12,9 +12,11 @@ from uuid import UUID
 
 from stream.alarms import alarm_id, reconcile, said_id
 from stream.assess import assess, so_far
+from stream.beside import beside
+from stream.plans import nameable
 from stream.policies import Answer, Case, Policy, question_about
 from stream.series import complete
-from wire.assessment import Assessment
+from wire.assessment import Assessment, Treatment
 from wire.errors import Reason
 from wire.patient import Decision, Patient, RecommendationState, SeriesState
 from wire.records import Alert, Limits, Recommendation, SignOff
@@ -107,6 +109,7 @@ def _assessed(
             patient.series,
             standard=standard,
             therapies=_therapies(patient),
+            treated=lambda until: treatment_of(patient, until),
             verdict=lambda claim, uid, lesion: _verdict(patient, policy, claim, uid, lesion),
         )
     for uid in patient.series if state is None else [changed]:
@@ -140,6 +143,34 @@ def _therapies(patient: Patient) -> tuple[datetime, ...]:
     )
 
 
+def flags_of(patient: Patient) -> frozenset[str]:
+    """Return what speaks against some plans: each flag from when it was entered on."""
+    flags: set[str] = set()
+    for given in patient.therapies:
+        flags = (flags | set(given.therapy.flags)) - set(given.therapy.flags_withdrawn)
+    return frozenset(flags)
+
+
+def treatment_of(patient: Patient, until: datetime | None) -> Treatment | None:
+    """Return what a patient is treated with before a moment, or by now; None where nobody said."""
+    begun = sorted(
+        (given.therapy.start, given.therapy.plan)
+        for given in patient.therapies
+        if given.therapy.start and given.therapy.plan
+        if until is None or given.therapy.start < until
+    )
+    flags = flags_of(patient)
+    if not begun and not flags:
+        return None
+    start, plan = begun[-1] if begun else (None, None)
+    return Treatment(
+        plan=plan,
+        start=start,
+        flags=tuple(sorted(flags)),
+        started={plan: start for start, plan in begun},
+    )
+
+
 def _verdict(patient: Patient, policy: Policy, claim: str, uid: str, lesion: UUID) -> SignOff:
     """Return what a clinician said to a question about a lesion, by whichever policy it was asked.
 
@@ -163,8 +194,9 @@ def _recommended(
 ) -> tuple[Patient, list[Recommendation]]:
     known = dict(patient.recommendations)
     said: list[Recommendation] = []
-    for about, answer in answers.items():
+    for about, ruled in answers.items():
         before = known.get(about)
+        answer, models = beside(ruled, patient.series[ruled.series_instance_uid], policy.data)
         now = RecommendationState(
             series_instance_uid=answer.series_instance_uid,
             about=answer.about,
@@ -174,11 +206,14 @@ def _recommended(
             rationale=answer.rationale,
             evidence=answer.evidence,
             lesion_probability=answer.lesion_probability,
+            models=models,
             sign_off=before.sign_off if before else "needs-sign-off",
         )
         known[about] = now
         if before is None or before.withdrawn:
             said.append(_said(patient, policy, about, now, "start"))
+        elif before.models != models:
+            said.append(_said(patient, policy, about, now, "update"))
     for about, state in known.items():
         decision = patient.decisions.get(about)
         if decision is not None:
@@ -206,8 +241,11 @@ def _said(
     decision: Decision | None = None,
 ) -> Recommendation:
     study, made = patient.made(state.series_instance_uid)
-    therapy = patient.therapies[-1].therapy if patient.therapies else None
+    plan = patient.therapies[-1].therapy.plan if patient.therapies else None
     rationale, evidence, name = state.rationale, state.evidence, f"{about}"
+    treatment = treatment_of(patient, None)
+    if phase == "update":
+        name = "|".join([f"{about}", *(f"{view.evidence_id}" for view in state.models)])
     if decision is not None:
         name = f"{about}|{decision.action_id}"
         evidence = (*evidence, decision.action_id)
@@ -225,11 +263,12 @@ def _said(
         series_instance_uid=state.series_instance_uid,
         action=state.action,
         text=state.text,
-        plan=therapy.plan if therapy else None,
+        plan=plan if nameable(plan, policy.data.plans, treatment) else None,
         rationale=rationale,
         evidence=evidence,
         lesion_probability=state.lesion_probability,
         confidence=None,
+        models=state.models,
         policy_name=policy.NAME,
         policy_version=policy.version,
         rule=state.rule,

@@ -40,6 +40,11 @@ ALERT_DELAY = Histogram(
 RECOMMENDATIONS = Counter(
     "lesionstream_recommendations_total", "Recommendations said, by action.", ["action"]
 )
+MODEL_ANSWERS = Counter(
+    "lesionstream_model_answers_total",
+    "What treatment models said of final series, by engine and status.",
+    ["engine", "status"],
+)
 PATIENTS = Gauge("lesionstream_patients", "Patients whose state this worker keeps.")
 CACHE_UP = Gauge("lesionstream_cache_up", "Whether Redis took the last write or look.")
 LAG = Gauge(

@@ -1,4 +1,4 @@
-"""The patients worker: findings and actions in, recommendations, alerts and states out.
+"""The patients worker: findings, evidence and actions in, recommendations, alerts and states out.
 
 The shell around `stream.fold`. The order in which things leave is what makes it lose nothing:
 recommendations and alerts confirmed, snapshots confirmed, cache, acknowledge. A worker killed
@@ -37,14 +37,15 @@ from stream.ledger import Ledger
 from stream.policies import Policy
 from stream.rebuild import rebuild
 from stream.snapshots import read_snapshots
+from stream.unread import unread
 from wire import topic_admin
 from wire.cache_server import CacheServer
 from wire.cluster import Cluster
-from wire.dead_letters import NOT_A_RECORD, DeadLetter
+from wire.dead_letters import NOT_A_RECORD
 from wire.envelope import Envelope
 from wire.ids import recommendation_id
 from wire.patient import Patient
-from wire.records import Action, Alert, Finding, FrameAddress, Recommendation, Record
+from wire.records import Action, Alert, Finding, Recommendation, Record
 from wire.topics import (
     ACTIONS,
     ALERTS,
@@ -283,12 +284,15 @@ class PatientsWorker:
             received = record.received_time if isinstance(record, Finding) else None
             said = [self._said(words, received) for words in spoken]
         except Unfoldable as error:
-            return [self._dead_letter(event, error.reason, error.detail)]
+            return [self._unread(event, error.reason, error.detail)]
         except Exception as unexpected:  # the message boundary
-            return [self._dead_letter(event, NOT_A_RECORD, type(unexpected).__name__)]
+            return [self._unread(event, NOT_A_RECORD, type(unexpected).__name__)]
         if folded is not patient:
             changed[place] = folded
         return said
+
+    def _unread(self, event: EventT[bytes], reason: str, detail: str) -> Outgoing:
+        return unread(self._dead_letters, event, reason, detail, source=SOURCE)
 
     def _said(self, words: Spoken, received: datetime | None) -> Outgoing:
         if not isinstance(words, Alert):
@@ -321,23 +325,6 @@ class PatientsWorker:
     def _outgoing(topic: faust.TopicT, key: str | None, record: Record, record_id: str) -> Outgoing:
         envelope = Envelope(kind=record.kind, id=record_id, source=SOURCE, time=datetime.now(UTC))
         return Outgoing(topic, key, record.to_json(), envelope.headers())
-
-    def _dead_letter(self, event: EventT[bytes], reason: str, detail: str) -> Outgoing:
-        """Say where a message lies that cannot be folded: its payload is not kept, it may name."""
-        message = event.message
-        where = FrameAddress(
-            topic=message.topic, partition=message.partition, offset=message.offset
-        )
-        metrics.DEAD_LETTERS.labels(reason).inc()
-        log.error("not folded", reason=reason, detail=detail, **where.model_dump())
-        letter = DeadLetter(
-            id=f"{where.topic}/{where.partition}/{where.offset}",
-            value=None,
-            reason=reason,
-            detail=detail,
-            where=where,
-        )
-        return Outgoing(self._dead_letters, letter.id, None, letter.headers(SOURCE))
 
 
 def _written(event: EventT[bytes]) -> datetime:

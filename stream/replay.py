@@ -1,4 +1,4 @@
-"""Past findings and actions through a policy: what would have been said.
+"""Past findings, evidence and actions through a policy: what would have been said.
 
 Pure. Findings are facts, policies are functions of them: so a changed policy can be tried on all
 that ever happened, before it decides anything.
@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-from stream.fold import Spoken, due, fold_action, fold_finding, fold_tick
+from stream.fold import Spoken, due, fold_tick
+from stream.inbox import Foldable, fold
 from stream.policies import RAISED, Policy
 from wire.patient import Patient
-from wire.records import Action, Alert, Finding, Priority, Recommendation
+from wire.records import Alert, Priority, Recommendation
 
 END = datetime.max.replace(tzinfo=UTC)
 """All that ever comes has come: series without a count are closed."""
@@ -57,7 +58,7 @@ class _Told:
                     self.withdrawn.add(words.recommendation_id)
 
 
-def replay(events: Iterable[Finding | Action], policy: Policy) -> Iterator[Verdict]:
+def replay(events: Iterable[Foldable], policy: Policy) -> Iterator[Verdict]:
     """Yield what a policy makes of each series, by patient and time.
 
     Parameters
@@ -71,10 +72,7 @@ def replay(events: Iterable[Finding | Action], policy: Policy) -> Iterator[Verdi
         if name is None:
             continue
         patient = patients.get(name) or Patient.new(name, "replay")
-        if isinstance(event, Action):
-            patients[name], said = fold_action(patient, event, offset, policy)
-        else:
-            patients[name], said = fold_finding(patient, event, offset, policy)
+        patients[name], said = fold(patient, event, offset, policy, None)
         told.setdefault(name, _Told()).take(said)
     for name, patient in sorted(patients.items()):
         if due(patient, END, policy):

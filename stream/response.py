@@ -29,6 +29,7 @@ class Judged:
     """The answer for one visit; see `wire.assessment.Assessment`.
 
     others : indexes of the visit's lesions that are not followed.
+    sums_mm : of the targets, from the baseline to this visit; None: not evaluated.
     """
 
     lesions: tuple[Lesion, ...]
@@ -38,6 +39,7 @@ class Judged:
     sum_mm: float | None = None
     baseline_sum_mm: float | None = None
     nadir_sum_mm: float | None = None
+    sums_mm: tuple[float | None, ...] = ()
     trend: Trend = "unknown"
 
 
@@ -103,6 +105,7 @@ def judge(reading: Reading) -> Judged:
             ("this is the baseline",),
             sum_mm=sum_mm,
             baseline_sum_mm=sum_mm,
+            sums_mm=(sum_mm,),
         )
     sums = _earlier_sums(reading, [lesion.id for lesion in targets])
     known = [value for value in sums if value is not None]
@@ -118,6 +121,7 @@ def judge(reading: Reading) -> Judged:
         sum_mm=sum_mm,
         baseline_sum_mm=sums[0],
         nadir_sum_mm=min(known, default=None),
+        sums_mm=(*sums, sum_mm),
         trend=_trend(sheet, known, sum_mm),
     )
 

@@ -60,6 +60,22 @@ class Lesion(Record):
     findings: tuple[UUID, ...] = Field(description="that stand for it, most probable first")
 
 
+class CourseVisit(Record):
+    """The target lesions at one study."""
+
+    event_time: Moment | None
+    sum_mm: Finite | None = Field(description="of their diameters; null: not evaluated")
+
+
+class Treatment(Record):
+    """What a patient is treated with from a study on, as it was entered by actions."""
+
+    plan: str | None
+    start: Moment | None
+    flags: tuple[str, ...] = Field(description="what speaks against some plans, as known now")
+    started: dict[str, Moment] = Field(description="plan -> when it was last started")
+
+
 class Assessment(Record):
     """A series as a whole: early and updated while slices arrive, final when all are there."""
 
@@ -89,6 +105,10 @@ class Assessment(Record):
         description="least sum before this study, baseline included"
     )
     change_percent: Finite | None = Field(description="of the sum since baseline")
+    course: tuple[CourseVisit, ...] = Field(
+        (), description="the same target lesions from the baseline to this study"
+    )
+    treatment: Treatment | None = None
     response: Response
     suspected: bool = Field(
         description="a lesion appeared or is gone: a clinician has to confirm it first"

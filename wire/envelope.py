@@ -19,7 +19,8 @@ Headers = list[tuple[str, bytes]]
 class Envelope:
     """The attributes of one event. All that a foreign message lacks is None.
 
-    kind : frame, finding, comparison, recommendation, alert, action, patient, dead-letter.
+    kind : frame, finding, comparison, assessment, model-evidence, recommendation, alert, action,
+        patient, dead-letter.
     source : a constant path per agent, such as ``/lesionstream/scoring``.
     frame_number : of the extension ``ce_framenumber``, from 1.
     """

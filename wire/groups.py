@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 from wire.clients import connected
 from wire.cluster import BrokerUnavailable, Cluster
 from wire.contact import unreachable
-from wire.topics import FIRST_CONTACT_MS
+from wire.topics import FIRST_CONTACT_MS, UNASKED
 
 ANSWER_MS = 5_000
 
@@ -30,6 +30,7 @@ class GroupState:
     done : the offset up to which all is acknowledged, by partition.
     oldest : when the oldest message that waits was handed to Kafka; None where none waits, or
         where nobody asked.
+    begun : whether it has ever acknowledged anything.
     """
 
     lag: dict[int, int]
@@ -37,11 +38,24 @@ class GroupState:
     stable: bool
     done: dict[int, int] = field(default_factory=dict)
     oldest: datetime | None = None
+    begun: bool = False
 
     @property
     def behind(self) -> int:
         """Return how many messages wait in all."""
         return sum(self.lag.values())
+
+
+def wanted(worker: str, group: GroupState) -> bool:
+    """Tell whether a worker is missed where none runs.
+
+    One for urgent series, once some came; one for models, once one has worked: what it takes in is
+    there in any stack.
+    """
+    if worker == "models":
+        return bool(group.members) or group.begun
+    asked = group.members or group.behind or any(group.done.values())
+    return worker not in UNASKED or bool(asked)
 
 
 class GroupWatch:
@@ -110,7 +124,8 @@ class GroupWatch:
             lag[place.partition] = max(0, ends[place] - done[place.partition])
         members = len(described["members"])
         stable = bool(members) and described["group_state"] == "Stable"
-        return GroupState(lag, members, stable, done)
+        begun = any(entry.offset >= 0 for entry in committed.values())
+        return GroupState(lag, members, stable, done, begun=begun)
 
     def close(self) -> None:
         """Release the connections."""

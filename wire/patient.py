@@ -11,11 +11,13 @@ from pydantic import Field
 
 from wire.assessment import Assessment, Point
 from wire.errors import Reason
+from wire.evidence import ModelEvidence
 from wire.records import (
     Adjustment,
     AlarmSituation,
     Finite,
     Inactivation,
+    ModelView,
     Moment,
     Priority,
     Probability,
@@ -152,6 +154,9 @@ class SeriesState(Record):
     )
     lungs: tuple[Lung, ...] = Field((), description="from the feet to the head, where sealed")
     assessment: Assessment | None = None
+    evidence: dict[UUID, ModelEvidence] = Field(
+        default_factory=dict, description="what models answered, also to questions of before"
+    )
 
 
 class Given(Record):
@@ -193,6 +198,7 @@ class RecommendationState(Record):
     rationale: str
     evidence: tuple[UUID, ...]
     lesion_probability: Probability | None
+    models: tuple[ModelView, ...] = Field((), description="what models say beside it")
     sign_off: SignOff
     withdrawn: bool = False
 

@@ -194,6 +194,18 @@ AlarmSituation = Literal["active", "latched", "inactive"]
 Inactivation = Literal["none", "audio-paused", "acknowledged"]
 
 
+class ModelView(Record):
+    """What a model says beside a rule; all of it: the `model-evidence` of this id."""
+
+    evidence_id: UUID
+    engine: str = Field(description="its name and version")
+    simulated: bool = Field(description="trained on a simulation: SIMULATED wherever it is shown")
+    text: str
+    agrees: bool | None = Field(
+        description="with the rule's action; null: it says nothing of it, or abstains"
+    )
+
+
 class Recommendation(Record):
     """A treatment adjustment to consider. Decision support: a clinician signs or rejects it."""
 
@@ -213,11 +225,15 @@ class Recommendation(Record):
     evidence: tuple[UUID, ...] = Field(description="ids of findings, assessments or actions")
     lesion_probability: Probability | None
     confidence: Probability | None
+    models: tuple[ModelView, ...] = Field(
+        (), description="what models say beside it; the rule stays in force"
+    )
     policy_name: str
     policy_version: str
     rule: str
     phase: Literal["start", "update", "end"] = Field(
-        description="said; signed off or rejected; withdrawn, for what is known now says otherwise"
+        description="said; signed off, rejected, or a model has spoken; withdrawn, for what is "
+        "known now says otherwise"
     )
     event_time: Moment | None
     sign_off: SignOff = "needs-sign-off"
@@ -271,8 +287,8 @@ class Heartbeat(Record):
     time: Moment
     newest_frame_time: Moment | None = Field(description="received by its producer")
     lag: dict[str, int | None] = Field(
-        description="messages that wait, by worker (scoring, patients, and scoring-stat once it "
-        "was used); null: not known"
+        description="messages that wait, by worker (scoring, patients, and scoring-stat and models "
+        "once they were used); null: not known"
     )
     members: dict[str, int | None] = Field(description="processes that work, by worker")
     oldest_waiting_s: dict[str, float | None] = Field(
@@ -300,7 +316,8 @@ class Therapy(Record):
 
     plan: str | None = None
     start: Moment | None = Field(None, description="the study before it is the baseline")
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = Field((), description="what speaks against some plans, from now on")
+    flags_withdrawn: tuple[str, ...] = Field((), description="that hold no longer")
     limits: Limits = Limits()
 
 

@@ -66,6 +66,7 @@ DECIDING = Role(
     "patients",
     caches="+evalsha +script|load +script|exists +type +hmget +hset +del",
 )
+MODELS = Role("models", "worker models", (RESULTS,), (RESULTS, DEAD_LETTERS), "models")
 PRODUCER = Role("producer", "listen, watch, replay", (), (FRAMES, STAT, DEAD_LETTERS))
 _SHOWN = (FRAMES, STAT, RESULTS, ACTIONS, ALERTS, DEAD_LETTERS, PATIENTS)
 MONITOR = Role("monitor", "monitor", _SHOWN, (ACTIONS,), caches="")
@@ -79,7 +80,7 @@ OPERATOR = Role(
     caches="+hget",
 )
 
-ROLES = (SCORING, URGENT, DECIDING, PRODUCER, MONITOR, WATCHDOG, OPERATOR)
+ROLES = (SCORING, URGENT, DECIDING, MODELS, PRODUCER, MONITOR, WATCHDOG, OPERATOR)
 
 Kind = Literal["topic", "group", "cluster"]
 

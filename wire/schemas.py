@@ -9,6 +9,7 @@ from typing import Any
 
 from wire.assessment import Assessment
 from wire.envelope import DICOM, JSON
+from wire.evidence import ModelEvidence
 from wire.patient import Patient
 from wire.records import Action, Alert, Comparison, Finding, Heartbeat, Recommendation, Record
 from wire.replayed import Replayed
@@ -32,6 +33,7 @@ RECORDS: tuple[type[Record], ...] = (
     Finding,
     Comparison,
     Assessment,
+    ModelEvidence,
     Recommendation,
     Alert,
     Heartbeat,
@@ -44,7 +46,7 @@ RECORDS: tuple[type[Record], ...] = (
 _MESSAGES = {
     FRAMES: ("frame",),
     STAT: ("frame",),
-    RESULTS: ("finding", "comparison", "assessment", "recommendation"),
+    RESULTS: ("finding", "comparison", "assessment", "model-evidence", "recommendation"),
     ACTIONS: ("action",),
     ALERTS: ("alert", "heartbeat"),
     DEAD_LETTERS: ("dead-letter",),

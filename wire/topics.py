@@ -49,7 +49,12 @@ STAT = Topic(
     "as frames, of urgent series: scored by workers of their own, whatever waits in frames",
     _A_DAY_OF_FRAMES,
 )
-RESULTS = Topic("results", 24, "JSON finding, recommendation", {"retention.ms": str(90 * _DAY_MS)})
+RESULTS = Topic(
+    "results",
+    24,
+    "JSON finding, assessment, model-evidence, recommendation",
+    {"retention.ms": str(90 * _DAY_MS)},
+)
 ACTIONS = Topic("actions", 24, "JSON action; the audit log", {"retention.ms": "-1"})
 ALERTS = Topic("alerts", 1, "JSON alert, in total order", {"retention.ms": str(90 * _DAY_MS)})
 DEAD_LETTERS = Topic(
@@ -74,11 +79,11 @@ PATIENTS = Topic(
 
 TOPICS: Final = (FRAMES, STAT, RESULTS, ACTIONS, ALERTS, DEAD_LETTERS, REPLAYED, PATIENTS)
 
-INPUT: Final = {"scoring": FRAMES, "scoring-stat": STAT, "patients": RESULTS}
+INPUT: Final = {"scoring": FRAMES, "scoring-stat": STAT, "patients": RESULTS, "models": RESULTS}
 """What each worker takes in. One worker, one consumer group."""
 
-UNASKED: Final = ("scoring-stat",)
-"""Workers that a stack may do without: nobody misses them until something waits for them."""
+UNASKED: Final = ("scoring-stat", "models")
+"""Workers that a stack may do without; see `wire.groups.wanted`."""
 
 
 def partition_of(key: str, partitions: int) -> int:

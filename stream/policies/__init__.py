@@ -6,7 +6,15 @@ the version contains the data.
 """
 
 from stream.policies.choice import POLICIES, PolicyError, choose
-from stream.policies.protocol import RAISED, Answer, Case, Policy, order_of, question_about
+from stream.policies.protocol import (
+    RAISED,
+    Answer,
+    Case,
+    Policy,
+    PolicyData,
+    order_of,
+    question_about,
+)
 
 __all__ = [
     "POLICIES",
@@ -14,6 +22,7 @@ __all__ = [
     "Answer",
     "Case",
     "Policy",
+    "PolicyData",
     "PolicyError",
     "choose",
     "order_of",

@@ -140,10 +140,12 @@ class Longitudinal:
             rule = self._of_lesions(state, case.limits, known=known)
             if rule is not None and not (suspicious and rule is NOTHING_FOUND):
                 rules.append((rule, rule.alarm))
+            main = rules[-1][0] if rules and complete(state) else None
             if state.assessment is not None and _exceeds(state.assessment, case.limits):
                 rules.append((LIMIT, LIMIT.alarm))
             for rule, alarm in rules:
-                answers.append(self._answer(rule, alarm, uid, state, standing=stands))
+                answer = self._answer(rule, alarm, uid, state, standing=stands)
+                answers.append(replace(answer, treats=rule is main))
             answers += self._questions(uid, state, standing=stands)
             known = known or _final_with_lesions(state)
         return tuple(self._cooled(answers))

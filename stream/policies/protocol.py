@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
 from stream.assess import Standard
 from stream.lesions import Confirmation
+from stream.plans import Plan
 from wire.patient import SeriesState
 from wire.records import Adjustment, Limits, Priority
 
@@ -27,6 +28,8 @@ class Answer:
     ----------
     about : makes the id, with policy, version and rule: the series, or a part of it.
     priority : of the alarm that comes with it; None for no alarm.
+    treats : whether it is what the series as a whole says of the treatment: models are heard
+        beside it.
     alarm_about : makes the alarm's id; empty: one alarm a series and rule.
     standing : whether it holds now, not only when the series was made.
     category : technical for what is wrong with the scan, not with the patient.
@@ -45,6 +48,7 @@ class Answer:
     standing: bool = True
     category: Literal["clinical", "technical"] = "clinical"
     alarm_about: str = ""
+    treats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,9 @@ class PolicyData(BaseModel):
     silence_s, longest_silence_s : how long a silence lasts that does not say, and any may last.
     quiet_s, quiet_counted_s : a series is final when nothing came for so long: one of which the
         device said no count, and one that still lacks slices.
+    plans : of treatment; those contraindicated for a patient are never named.
+    disagreement : where a model points the other way than a rule, "show" says so, and the rule
+        stays in force; "hold-back" takes the rule's action back until somebody decides.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +89,8 @@ class PolicyData(BaseModel):
     confirm_slices: PositiveInt = 2
     confirm_of: PositiveInt = 3
     least_diameter_mm: NonNegativeFloat = 6.0
+    plans: tuple[Plan, ...] = ()
+    disagreement: Literal["show", "hold-back"] = "show"
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -90,6 +99,9 @@ class PolicyData(BaseModel):
         for rule, priority in self.priorities.items():
             if priority not in (*RAISED, "none"):
                 raise ValueError(f"priorities.{rule}: high, medium, low or none")
+        codes = [plan.code for plan in self.plans]
+        if len(set(codes)) < len(codes):
+            raise ValueError("plans: each code stands for one plan")
         return self
 
     def priority(self, rule: str, usual: Priority | None) -> Priority | None:

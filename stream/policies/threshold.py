@@ -6,7 +6,7 @@ treatment". At or above is said at once, and alarms once a series; below is said
 final. One frame is enough: k of n slices are not asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 from uuid import UUID
 
@@ -73,12 +73,16 @@ class Threshold:
         """Return the answer for each window of each series."""
         ordered = sorted(case.series, key=lambda item: order_of(*item))
         newest = ordered[-1][0] if ordered else ""
-        return tuple(
-            self._answer(uid, state, window, p, finding, standing=uid == newest)
-            for uid, state in ordered
-            for window, p, finding in self._windows(state)
-            if p >= self.data.threshold or complete(state)
-        )
+        answers: list[Answer] = []
+        for uid, state in ordered:
+            windows = self._windows(state)
+            most = max(windows, key=lambda one: one[1], default=None)
+            for window, p, finding in windows:
+                if p >= self.data.threshold or complete(state):
+                    answer = self._answer(uid, state, window, p, finding, standing=uid == newest)
+                    treats = complete(state) and most is not None and most[0] == window
+                    answers.append(replace(answer, treats=treats))
+        return tuple(answers)
 
     def _windows(self, state: SeriesState) -> list[tuple[int, float, UUID]]:
         """Return (window, p, its finding) of each window with a score, in order of time."""

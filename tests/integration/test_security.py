@@ -38,6 +38,7 @@ from wire.reading import read
 from wire.records import Finding, Heartbeat
 from wire.rights import (
     DECIDING,
+    MODELS,
     MONITOR,
     OPERATOR,
     PRODUCER,
@@ -195,6 +196,7 @@ def test_a_frame_goes_all_the_way_with_the_rights_of_the_table(site, tmp_path):
     logs = [
         site.start(SCORING, "worker", "scoring"),
         site.start(DECIDING, "worker", "patients"),
+        site.start(MODELS, "worker", "models"),
         site.start(WATCHDOG, "watchdog"),
         site.start(MONITOR, "monitor", "--demo", "--port", "0"),
     ]
@@ -212,7 +214,7 @@ def test_a_frame_goes_all_the_way_with_the_rights_of_the_table(site, tmp_path):
         within_s=30,
         what="a heartbeat that sees the cache",
     )
-    pages = eventually(lambda: surfaces(site), within_s=60, what="all are ready")
+    pages = eventually(lambda: surfaces(site, len(logs)), within_s=60, what="all are ready")
     assert len(pages) == len(logs)
     told = [log.read_text() for log in logs] + [*pages.values(), said]
     for text in told:
@@ -336,7 +338,7 @@ def test_a_cache_that_refuses_ends_no_worker_and_says_why(site, capsys, user, pa
     assert "p-1" not in said
 
 
-def surfaces(site):
+def surfaces(site, count):
     """Return what /metrics and /ready of each process say; {} until all are ready."""
     found = {}
     for file in (site.folder / "home/run").glob("*"):
@@ -345,4 +347,4 @@ def surfaces(site):
             for path in ("ready", "metrics"):
                 with urllib.request.urlopen(f"http://{address}/{path}", timeout=2) as answer:
                     found[file.name] = found.get(file.name, "") + answer.read().decode()
-    return found if len(found) >= 4 else {}
+    return found if len(found) >= count else {}

@@ -2,10 +2,9 @@
 
 import json
 
-from stream.fold import fold_action, fold_finding
+from stream.inbox import fold
 from stream.policies import choose
 from wire.patient import Patient
-from wire.records import Action
 
 LONGITUDINAL, THRESHOLD = choose("longitudinal"), choose("threshold")
 
@@ -14,8 +13,7 @@ def told(events, patient=None, *, first_offset=0, policy=LONGITUDINAL):
     """Fold in order; return the state and all that was said."""
     patient, said = patient or Patient(patient_id="p-1"), []
     for offset, event in enumerate(events, start=first_offset):
-        fold = fold_action if isinstance(event, Action) else fold_finding
-        patient, spoken = fold(patient, event, offset, policy)
+        patient, spoken = fold(patient, event, offset, policy, None)
         said += spoken
     return patient, said
 

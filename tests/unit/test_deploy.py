@@ -20,6 +20,7 @@ OURS = (
     "scoring",
     "scoring-stat",
     "patients",
+    "models",
     "watchdog",
     "monitor",
     "listener",

@@ -192,6 +192,8 @@ def hostile():
             for one in whole[kind].values():
                 one["text"] = HOSTILE
                 one["rule" if "rule" in one else "cause"] = HOSTILE
+                for view in one.get("models", ()):
+                    view["text"] = view["engine"] = HOSTILE
         for series in whole["series"].values():
             series["assessment"]["clauses"] = [HOSTILE]
             series["assessment"]["quality"] = [HOSTILE]
@@ -231,6 +233,33 @@ def test_who_logs_in_is_told_what_is_wrong_and_goes_where_they_wanted():
     assert set(fields) == {"name", "password", "next"}
     assert fields["next"]["value"] == "/patients/x?a=1&b=2"
     assert HOSTILE in found.text
+
+
+def test_what_models_say_stands_beside_the_rule():
+    known = ward()
+    patient = next(p for p in known.patients.values() if any(heard(p)))
+    one = heard(patient)[0].models[0]
+    assert one.text in Elements(page("patient", known=only(known, patient))).text
+    for shown in ({"agrees": False}, {"agrees": True}, {"simulated": True}):
+        view = one.model_copy(update={"agrees": None, "simulated": False} | shown)
+        advice = {i: r.model_copy(update={"models": (view,)}) for i, r in _advice(patient)}
+        changed = patient.model_copy(update={"recommendations": advice})
+        text = Elements(page("patient", known=only(known, changed))).text
+        assert ("SIMULATED" in text) is bool(view.simulated)
+        assert ("disagrees" in text) is (view.agrees is False)
+        assert (" agrees" in text) is (view.agrees is True)
+
+
+def _advice(patient):
+    return patient.recommendations.items()
+
+
+def heard(patient):
+    return [r for _, r in _advice(patient) if r.models and not r.withdrawn]
+
+
+def only(known, patient):
+    return replace(known, patients={patient.patient_id: patient})
 
 
 def test_the_demo_is_called_one():

@@ -1,5 +1,6 @@
 """When the watchdog alarms, and when it is over: looks in, alerts out."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -34,7 +35,12 @@ def seen(second, **changes):
         "now": START + timedelta(seconds=second),
         "broker": "ok",
         "cache": "ok",
-        "groups": {"scoring": IDLE, "scoring-stat": UNUSED, "patients": IDLE},
+        "groups": {
+            "scoring": IDLE,
+            "scoring-stat": UNUSED,
+            "patients": IDLE,
+            "models": UNUSED,
+        },
         "workers": (WELL,),
         "letters": 0,
     }
@@ -56,6 +62,10 @@ def scoring(group):
 
 def urgent(group):
     return {"groups": {"scoring": IDLE, "scoring-stat": group, "patients": IDLE}}
+
+
+def models(group):
+    return {"groups": {"scoring": IDLE, "patients": IDLE, "models": group}}
 
 
 def words(said):
@@ -81,6 +91,8 @@ CASES = {
     "scoring-stat-nobody": urgent(NOBODY),
     "scoring-stat-still": urgent(GroupState({0: 3, 1: 0}, 2, True, {0: 5, 1: 9})),
     "patients-nobody": {"groups": {"scoring": IDLE, "patients": NOBODY}},
+    "models-nobody": models(replace(NOBODY, begun=True)),
+    "models-still": models(GroupState({0: 3, 1: 0}, 2, True, {0: 5, 1: 9})),
     "scoring-still": scoring(GroupState({0: 3, 1: 0}, 2, True, {0: 5, 1: 9})),
     "engine-wrong": {
         "workers": (
@@ -116,6 +128,12 @@ def test_a_cause_starts_one_alarm_and_ends_it(cause):
     assert over.state == "inactive"
     assert over.text.startswith(f"Over after {later[-1][0] - second} s: ")
     assert later[-1][0] - 110 + 1 == CAUSES[cause].over
+
+
+def test_a_stack_may_do_without_models():
+    """Their input is there all the same: only one that has worked is missed."""
+    _, said = watched([models(NOBODY)] * 100)
+    assert said == []
 
 
 def test_every_cause_is_tried():

@@ -1,0 +1,68 @@
+"""What treatment models say beside a rule: shown, compared, and by default without force. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from stream.policies import Answer, PolicyData
+from wire.evidence import ModelEvidence, question_id
+from wire.patient import SeriesState
+from wire.records import Adjustment, ModelView
+
+OPPOSITES = {"intensify", "maintain-or-reduce"}
+HELD_BACK = "rule and model disagree: decide by hand"
+
+
+def beside(
+    answer: Answer, state: SeriesState, data: PolicyData
+) -> tuple[Answer, tuple[ModelView, ...]]:
+    """Return a rule's answer, and what models say beside it.
+
+    The answer is as it was, but that a disagreement is told in its rationale; where the policy says
+    so, its action is held back. Models of a simulation change nothing (`wire.evidence`: they point
+    nowhere).
+    """
+    if not answer.treats:
+        return answer, ()
+    views = tuple(_view(said, answer.action) for said in _answers(state))
+    against = [view for view in views if view.agrees is False]
+    if against:
+        words = "; ".join(f"{view.engine} sees it otherwise: {view.text}" for view in against)
+        answer = replace(answer, rationale=f"{answer.rationale}; {words}")
+        if data.disagreement == "hold-back":
+            rationale = f"the rule says: {answer.text}; {answer.rationale}"
+            answer = replace(answer, action="none", text=HELD_BACK, rationale=rationale)
+    evidence = (*answer.evidence, *(view.evidence_id for view in views))
+    return replace(answer, evidence=evidence), views
+
+
+def _answers(state: SeriesState) -> list[ModelEvidence]:
+    """Return the answers to the question that stands, one a task: of the latest engine."""
+    if state.assessment is None or not state.evidence:
+        return []
+    question = question_id(state.assessment)
+    latest: dict[str, ModelEvidence] = {}
+    for said in sorted(_to(question, state.evidence.values()), key=_age):
+        latest[said.engine.task] = said
+    return [latest[task] for task in sorted(latest)]
+
+
+def _to(question: object, known: Iterable[ModelEvidence]) -> Iterable[ModelEvidence]:
+    return (said for said in known if said.question == question)
+
+
+def _age(said: ModelEvidence) -> tuple[tuple[int, ...], str, str]:
+    numbers = tuple(int(part) for part in said.engine.version.split(".") if part.isdigit())
+    return numbers, said.engine.name, str(said.id)
+
+
+def _view(said: ModelEvidence, action: Adjustment) -> ModelView:
+    agrees = None
+    if said.leans in OPPOSITES and action in OPPOSITES:
+        agrees = said.leans == action
+    return ModelView(
+        evidence_id=said.id,
+        engine=f"{said.engine.name} {said.engine.version}",
+        simulated=said.simulated,
+        text=said.text,
+        agrees=agrees,
+    )

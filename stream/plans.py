@@ -1,0 +1,49 @@
+"""Treatment plans as a site's data: what speaks against each, and how soon it may be given again.
+
+Pure. They stand in the TOML file of the policy, as ``[[plans]]``.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
+
+from wire.assessment import Treatment
+
+
+class Plan(BaseModel):
+    """One plan of treatment.
+
+    Attributes
+    ----------
+    code : as therapies name it.
+    name : in words.
+    contraindications : flags of a patient for whom it is never named.
+    minimum_interval_days : between two starts of it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    contraindications: tuple[str, ...] = ()
+    minimum_interval_days: NonNegativeFloat = 0.0
+
+
+def contraindicated(plan: Plan, treatment: Treatment | None) -> bool:
+    """Tell whether a patient's flags speak against a plan: then it is not named at all."""
+    return treatment is not None and bool({*plan.contraindications} & {*treatment.flags})
+
+
+def not_before(plan: Plan, treatment: Treatment | None, when: datetime | None) -> datetime | None:
+    """Return from when on a plan may be started again; None: at once, as far as is known."""
+    started = treatment.started.get(plan.code) if treatment is not None else None
+    if started is None or when is None:
+        return None
+    free = started + timedelta(days=plan.minimum_interval_days)
+    return free if free > when else None
+
+
+def nameable(code: str | None, plans: Sequence[Plan], treatment: Treatment | None) -> bool:
+    """Tell whether a plan may be named: no site's data speak against it."""
+    return not any(plan.code == code and contraindicated(plan, treatment) for plan in plans)
