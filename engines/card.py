@@ -139,6 +139,33 @@ class ForecastSpec(_Frozen):
     longest_wait_days: float = Field(gt=0.0)
 
 
+class EffectSpec(_Frozen):
+    """How effects of plans are read from what a network answers; see `engines.effects`.
+
+    Attributes
+    ----------
+    plans : codes, in the order of the answer.
+    days : after which the diameter is compared.
+    low, high : by plan: added to the expected change they bound 80 % of responses of patients
+        never seen.
+    noise : of a measured change; plans whose effects differ by less are as good as each other.
+    strangest : 99 % of lesions never seen are less strange than this.
+    """
+
+    plans: tuple[Text, ...] = Field(min_length=2)
+    days: float = Field(gt=0.0)
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    noise: float = Field(ge=0.0)
+    strangest: float = Field(gt=0.0)
+
+    @model_validator(mode="after")
+    def _one_for_each_plan(self) -> Self:
+        if not len(self.plans) == len(self.low) == len(self.high):
+            raise ValueError("low and high hold one number for each plan")
+        return self
+
+
 class DataSource(_Frozen):
     """One set of images a model has seen, and under what licence."""
 
@@ -200,7 +227,7 @@ class EngineCard(_Frozen):
     operating_points : thresholds.
     calibration_shift : what was added to the calibrated logit of `lesion_probability` so that
         `screen` is 0.5; taken away again it gives the frequency in the data it was fitted to.
-    forecast : of an engine that forecasts.
+    forecast, effect : how the answer of an engine of that task is read.
     training_data, figures, prevalence, limits_of_use, licence : the honest part.
     sha256 : of model.onnx, hexadecimal, lower case; fp32.
     variants : the network in other precisions.
@@ -219,6 +246,7 @@ class EngineCard(_Frozen):
     operating_points: OperatingPoints
     calibration_shift: float = 0.0
     forecast: ForecastSpec | None = None
+    effect: EffectSpec | None = None
     training_data: tuple[DataSource, ...]
     figures: tuple[Figure, ...]
     prevalence: Text

@@ -4,7 +4,7 @@
 
     EngineError
     ├── NotScorable      this slice, not the engine: answer it with a `not-scored` finding
-    ├── NotForecastable  this course, not the engine: an answer without a forecast, and why
+    ├── NotForecastable  this course or lesion, not the engine: answer without a forecast
     ├── EngineFailed     the runtime, not the slice: close the engine and load it again
     └── CatalogueError   the files of an engine: nothing was loaded
 """
@@ -49,7 +49,7 @@ class NotScorable(EngineError):
 
 
 class NotForecastable(EngineError):
-    """A course of readings is like nothing the engine was trained on, or is no course.
+    """A course of readings, or a lesion, is like nothing the engine was trained on, or is none.
 
     Operator action: none; the message is the reason that stands where the forecast would.
     """

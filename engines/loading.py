@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from engines.card import EngineCard
 from engines.classifier import Classifier
 from engines.detector import Detector
+from engines.effects import PlanEffects
 from engines.enclosed import check_enclosed
 from engines.errors import CatalogueError, EngineError, EngineFailed
 from engines.forecaster import Forecaster
@@ -119,6 +120,19 @@ def load_forecaster(name: str, *, catalogues: Sequence[Path] = (CATALOGUE,)) -> 
     if card.task != "forecast":
         raise EngineError(f"engine {name} does not forecast: its task is {card.task}")
     return Forecaster(card, model)
+
+
+def load_effects(name: str, *, catalogues: Sequence[Path] = (CATALOGUE,)) -> PlanEffects:
+    """Load an engine that says what plans would do; it needs nothing but the CPU.
+
+    Raises
+    ------
+    CatalogueError, EngineError  as `load_forecaster`.
+    """
+    card, model = load_model(name, catalogues=catalogues)
+    if card.task != "effect":
+        raise EngineError(f"engine {name} says nothing of effects: its task is {card.task}")
+    return PlanEffects(card, model)
 
 
 def load_model(

@@ -133,23 +133,53 @@ def train_response(
     work: Annotated[Path, typer.Option(help="Networks lie here.")] = Path("response-runs"),
 ) -> None:
     """Train the engine that forecasts the next diameter and cross-validate it."""
-    needs_extra("train", "keras", "tensorflow", "tf2onnx", "crepes")
+    needs_extra("train", "keras", "tensorflow", "tf2onnx", "crepes", "matplotlib")
     from training.response import train
 
     train(data, out, work)
+
+
+@train_app.command("effect")
+def train_effect(
+    data: Annotated[
+        Path, typer.Option(help="Folder of labelled images and trials, or a CSV (docs/models.md).")
+    ],
+    out: Annotated[Path, typer.Option(help="The engine's folder.")] = Path("effect"),
+    work: Annotated[Path, typer.Option(help="Networks lie here.")] = Path("effect-runs"),
+) -> None:
+    """Train the engine that compares plans: on a SIMULATION, or on a hospital's own table."""
+    needs_extra("train", "keras", "tensorflow", "tf2onnx", "crepes", "matplotlib")
+    from training.effect import train
+
+    train(data, out, work)
+
+
+@evaluate_app.command("effect")
+def evaluate_effect(
+    data: Annotated[Path, typer.Option(help="As for `train effect`.")],
+    engine: Annotated[str, typer.Option(help="Engine of the catalogue.")] = "effect",
+    picture: Annotated[Path | None, typer.Option(help="Draw it here, a PNG.")] = None,
+) -> None:
+    """Measure how often the plan that an engine names is the best, and what the others cost."""
+    needs_extra("train", "scipy", "matplotlib")
+    from lesionstream import catalogue
+    from training.effect_evaluate import evaluate
+
+    evaluate(data, engine, catalogues=catalogue.catalogues(), picture=picture)
 
 
 @evaluate_app.command("response")
 def evaluate_response(
     data: Annotated[Path, typer.Option(help="CSV: a reading a row (docs/response.md).")],
     engine: Annotated[str, typer.Option(help="Engine of the catalogue.")] = "response",
+    picture: Annotated[Path | None, typer.Option(help="Draw it here, a PNG.")] = None,
 ) -> None:
     """Forecast a table whose outcome is known, and measure: error, interval, progression."""
-    needs_extra("train", "scipy")
+    needs_extra("train", "scipy", "matplotlib")
     from lesionstream import catalogue
     from training.response_evaluate import evaluate
 
-    evaluate(data, engine, catalogues=catalogue.catalogues())
+    evaluate(data, engine, catalogues=catalogue.catalogues(), picture=picture)
 
 
 @evaluate_app.command("lesion")

@@ -6,14 +6,18 @@ import faust
 import structlog
 
 from engines import Engine
-from engines.loading import load_forecaster
+from engines.loading import load_effects, load_forecaster, read_card
 from lesionstream import catalogue, endpoints
 from lesionstream.console import set_up_logging
 from lesionstream.policies import policy_of
 from lesionstream.settings import settings
 from lesionstream.surface import surface
 from stream import faust_app
+from stream.comparing import PlanAdviser
+from stream.consult import Adviser
+from stream.forecasting import ForecastAdviser
 from stream.health import Pulse
+from stream.lesion_pixels import LesionPixels
 from stream.strikes import Strikes
 from stream.watch import WorkerWatch
 from wire.cluster import Cluster
@@ -102,23 +106,36 @@ def _patients(kafka: Cluster, pulse: Pulse, session_timeout_s: float) -> faust.A
 
 def _models(kafka: Cluster, pulse: Pulse, session_timeout_s: float) -> faust.App:
     wanted = settings()
-    engines = [
-        load_forecaster(name, catalogues=catalogue.catalogues())
-        for name in wanted.models.split(",")
-    ]
+    advisers = [_adviser(name, kafka) for name in wanted.models.split(",")]
     faust_app.wait_for_topics(kafka, wanted.names, MODELS)
     from stream.models_worker import models_app
 
-    log.info("models", kafka=str(kafka), engines=[engine.card.name for engine in engines])
+    log.info("models", kafka=str(kafka), engines=[adviser.card.name for adviser in advisers])
     return models_app(
         kafka,
         names=wanted.names,
-        engines=engines,
-        next_visit_days=wanted.next_visit_days,
+        advisers=advisers,
         folder=wanted.home / "faust",
         pulse=pulse,
         session_timeout_s=session_timeout_s,
     )
+
+
+def _adviser(name: str, kafka: Cluster) -> Adviser:
+    """Return an engine with what it is asked, by its task.
+
+    Raises
+    ------
+    EngineError   there is no such engine, or it is none of these.
+    """
+    places = catalogue.catalogues()
+    if read_card(name, catalogues=places).task == "effect":
+        engine = load_effects(name, catalogues=places)
+        pixels = LesionPixels(kafka, settings().names, engine.card.input.window())
+        plans = policy_of(settings().policy).data.plans
+        return PlanAdviser(engine, plans, pixels.view)
+    forecaster = load_forecaster(name, catalogues=places)
+    return ForecastAdviser(forecaster, settings().next_visit_days)
 
 
 class _Promotions:

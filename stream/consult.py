@@ -1,115 +1,66 @@
-"""From a final assessment to what a treatment model says of it. Pure.
+"""From a final assessment to what a treatment model says of it.
 
-A function of the assessment and the engine: the course of its target lesions and the treatment
-stand in it. What the engine was not made for gets an abstention with the reason.
+A function of the assessment, the engine and, where the engine looks at one, the picture: the course
+of the target lesions and the treatment stand in the assessment. What the engine was not made for
+gets an abstention with the reason.
 """
 
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Protocol
-
-import numpy as np
+from uuid import UUID
 
 from engines import EngineCard, EngineFailed
-from engines.course import Course
 from engines.errors import NotForecastable
-from engines.forecaster import Forecast
 from wire.assessment import Assessment
-from wire.evidence import ForecastSum, ModelEvidence, ModelUsed, evidence_id, question_id
+from wire.evidence import (
+    ForecastSum,
+    ModelEvidence,
+    ModelUsed,
+    PlanEffect,
+    evidence_id,
+    question_id,
+)
 from wire.records import Adjustment
 
-DAY_S = 24 * 3600.0
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What an adviser says; see `wire.evidence.ModelEvidence`."""
+
+    text: str
+    leans: Adjustment = "none"
+    forecast: ForecastSum | None = None
+    plans: tuple[PlanEffect, ...] = ()
+    findings: tuple[UUID, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-class Forecasts(Protocol):
-    """An engine that forecasts; `engines.forecaster.Forecaster`."""
+class Adviser(Protocol):
+    """An engine, and what it is asked about an assessment."""
 
-    card: EngineCard
+    @property
+    def card(self) -> EngineCard:
+        """The engine's card."""
 
-    def forecast(self, course: Course, next_day: float) -> Forecast:
-        """Forecast the diameter on a day; raises NotForecastable, EngineFailed."""
+    @property
+    def subject(self) -> str:
+        """What is not given where it abstains: "forecast", "recommendation"."""
+
+    def advise(self, sheet: Assessment) -> Advice:
+        """Return what the engine says; raises NotForecastable, EngineFailed."""
 
 
-def consult(sheet: Assessment, engine: Forecasts, next_visit_days: float) -> ModelEvidence:
-    """Return what an engine says of a final assessment.
-
-    Parameters
-    ----------
-    next_visit_days : from the study to the next one, which is forecast.
-    """
+def consult(sheet: Assessment, adviser: Adviser) -> ModelEvidence:
+    """Return what an adviser says of a final assessment, or why it says nothing."""
+    card, reason = adviser.card, None
     try:
-        course = course_of(sheet)
-        arms = engine.card.forecast.arms if engine.card.forecast else ()
-        said = engine.forecast(
-            Course(course.days, course.diameters_mm, course.arm if course.arm in arms else ""),
-            float(course.days[-1]) + next_visit_days,
-        )
+        said = adviser.advise(sheet)
     except NotForecastable as error:
-        return _evidence(sheet, engine.card, reason=str(error))
+        reason = str(error)
     except EngineFailed as error:
-        return _evidence(sheet, engine.card, reason=f"the engine failed ({error})")
-    forecast = ForecastSum(
-        days=next_visit_days,
-        sum_mm=float(course.diameters_mm[-1]),
-        next_sum_mm=round(said.median_mm, 2),
-        q10_mm=round(said.q10_mm, 2),
-        q90_mm=round(said.q90_mm, 2),
-        progression_probability=round(said.progression_probability, 4),
-    )
-    return _evidence(sheet, engine.card, forecast=forecast, notes=_notes(sheet, arms))
-
-
-def course_of(sheet: Assessment) -> Course:
-    """Return the course of an assessment's target lesions.
-
-    Day 0 is the start of the treatment, else the baseline. Studies in which they were not evaluated
-    are left out.
-
-    Raises
-    ------
-    NotForecastable   there is nothing to forecast, or nobody knows when it was.
-    """
-    if not sheet.course or sheet.course[-1].sum_mm is None:
-        raise NotForecastable("no target lesion was measured at this study")
-    begun = sheet.treatment.start if sheet.treatment else None
-    start = begun or next((v.event_time for v in sheet.course if v.sum_mm is not None), None)
-    if start is None or sheet.course[-1].event_time is None:
-        raise NotForecastable("the date of the study is not known")
-    known = [
-        (_days(visit.event_time, start), visit.sum_mm)
-        for visit in sheet.course
-        if visit.sum_mm is not None and visit.event_time is not None
-    ]
-    days, sums = (np.asarray(column, dtype=np.float64) for column in zip(*known, strict=True))
-    plan = sheet.treatment.plan if sheet.treatment else None
-    return Course(days, sums, plan or "")
-
-
-def _days(when: datetime, start: datetime) -> float:
-    return (when - start).total_seconds() / DAY_S
-
-
-def _notes(sheet: Assessment, arms: tuple[str, ...]) -> tuple[str, ...]:
-    """Say what a forecast takes for granted."""
-    plan = sheet.treatment.plan if sheet.treatment else None
-    targets = sum(lesion.role == "target" for lesion in sheet.lesions)
-    notes = []
-    if plan is None:
-        notes.append("no treatment is recorded: forecast as of those treated in training")
-    elif plan not in arms:
-        notes.append("the plan was not in training: forecast as the average of all arms")
-    if targets > 1:
-        notes.append(f"a sum of {targets} lesions: in training it was one")
-    return tuple(notes)
-
-
-def _evidence(
-    sheet: Assessment,
-    card: EngineCard,
-    *,
-    reason: str | None = None,
-    forecast: ForecastSum | None = None,
-    notes: tuple[str, ...] = (),
-) -> ModelEvidence:
+        reason = f"the engine failed ({error})"
+    if reason is not None:
+        said = Advice(f"no {adviser.subject}, because {reason}")
     used = ModelUsed(name=card.name, version=card.version, sha256=card.sha256, task=card.task)
     question = question_id(sheet)
     return ModelEvidence(
@@ -124,26 +75,10 @@ def _evidence(
         simulated=card.simulated,
         status="answered" if reason is None else "abstained",
         reason=reason,
-        text=f"no forecast: {reason}" if forecast is None else _words(forecast, notes),
-        leans="none" if forecast is None or card.simulated else _leans(forecast, card),
-        forecast=forecast,
-        notes=notes,
+        text=said.text,
+        leans="none" if card.simulated else said.leans,
+        forecast=said.forecast,
+        plans=said.plans,
+        findings=said.findings,
+        notes=said.notes,
     )
-
-
-def _words(said: ForecastSum, notes: tuple[str, ...]) -> str:
-    sentences = [
-        f"in {said.days:.0f} days the target lesions measure {said.next_sum_mm:.1f} mm together "
-        f"(80 %: {said.q10_mm:.1f} to {said.q90_mm:.1f}; now {said.sum_mm:.1f})",
-        f"progression then: {said.progression_probability:.0%}",
-        *notes,
-    ]
-    return "; ".join(sentences)
-
-
-def _leans(said: ForecastSum, card: EngineCard) -> Adjustment:
-    """Return where a forecast points, by the operating points of its engine."""
-    points = card.operating_points
-    if said.progression_probability >= points.alarm:
-        return "intensify"
-    return "maintain-or-reduce" if said.progression_probability < points.screen else "none"

@@ -16,7 +16,7 @@ from faust.types import EventT, StreamT
 from pydantic import ValidationError
 
 from stream import metrics
-from stream.consult import Forecasts, consult
+from stream.consult import Adviser, consult
 from stream.faust_app import (
     SESSION_TIMEOUT_S,
     Outgoing,
@@ -31,8 +31,9 @@ from stream.faust_app import (
 from stream.health import Pulse
 from stream.unread import unread
 from wire.assessment import Assessment
-from wire.cluster import Cluster
+from wire.cluster import BrokerUnavailable, Cluster
 from wire.dead_letters import NOT_A_RECORD
+from wire.decode_pool import DecoderUnavailable
 from wire.envelope import Envelope
 from wire.evidence import ModelEvidence
 from wire.topics import DEAD_LETTERS, RESULTS, Names
@@ -48,8 +49,7 @@ def models_app(
     cluster: Cluster,
     *,
     names: Names,
-    engines: Sequence[Forecasts],
-    next_visit_days: float,
+    advisers: Sequence[Adviser],
     folder: Path,
     pulse: Pulse,
     session_timeout_s: float = SESSION_TIMEOUT_S,
@@ -58,8 +58,7 @@ def models_app(
 
     Parameters
     ----------
-    engines : each is asked about every final assessment.
-    next_visit_days : see `stream.consult.consult`.
+    advisers : each is asked about every final assessment.
     session_timeout_s : see `make_app`.
     """
     app = make_app(cluster, names.group("models"), folder, session_timeout_s=session_timeout_s)
@@ -67,12 +66,14 @@ def models_app(
     keep_pulse(app, pulse, names.of(RESULTS))
 
     def answers(event: EventT[bytes]) -> list[Outgoing]:
-        """Ask all engines about an assessment, if it is final."""
+        """Ask all advisers about an assessment, if it is final."""
         try:
             sheet = Assessment.model_validate_json(event.message.value or b"")
             if sheet.stage != "final":
                 return []
-            return [_said(results, consult(sheet, engine, next_visit_days)) for engine in engines]
+            return [_said(results, consult(sheet, adviser)) for adviser in advisers]
+        except (BrokerUnavailable, DecoderUnavailable):
+            raise  # nothing was found out: the process ends, and the next one asks again
         except ValidationError as error:
             why = f"{error.error_count()} problems"
         except Exception as unexpected:  # the message boundary

@@ -43,6 +43,7 @@ from training.response_net import (
     growth_of,
     stretch_of,
 )
+from training.treatment_pictures import FIGURES, draw_response
 from training.trials_table import read_table
 
 NAME, VERSION = "response", "0.1.0"
@@ -77,7 +78,7 @@ _LIMITS = (
 
 _AGREEMENT = 1e-4
 _COLUMNS = tuple(field.name for field in fields(Said))
-_SOURCES = (
+SOURCES = (
     DataSource(
         name="Target lesions of patients in five trials, by arm and week",
         licence="CC BY 4.0",
@@ -304,6 +305,7 @@ def train(data: Path, out: Path, work: Path) -> None:
     _export(final, out / "model.onnx")
     card = _card(out, final.spec.model_copy(update=levels), read_scores(out / SCORES))
     (out / "engine.json").write_text(card.model_dump_json(indent=2) + "\n")
+    draw_response(out / FIGURES, told, f"{NAME} {VERSION}, patients never seen")
     for figure in card.figures:
         console.print(f"{figure.name}: {figure.value} [{figure.low}, {figure.high}] ({figure.n})")
 
@@ -383,7 +385,7 @@ def _card(folder: Path, spec: ForecastSpec, said: Said) -> EngineCard:
         input=InputSpec(shape=(-1, len(FEATURES) + len(spec.arms)), axes="NF"),
         operating_points=OperatingPoints(screen=round(screen, 4), alarm=round(alarm, 4)),
         forecast=spec,
-        training_data=_SOURCES,
+        training_data=SOURCES,
         figures=tuple(figures(said, on=on)),
         prevalence=(
             f"{progresses.mean():.0%} of the visits of patients without progression so far bring "

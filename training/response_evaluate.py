@@ -16,13 +16,20 @@ from engines.loading import load_forecaster
 from training.response_examples import examples
 from training.response_figures import difference, figures, outcome_of
 from training.response_rivals import CURVES
+from training.treatment_pictures import draw_response
 from training.trials_table import read_table
 
 console = Console(stderr=True)
 
 
-def evaluate(data: Path, name: str, *, catalogues: Sequence[Path]) -> None:
+def evaluate(
+    data: Path, name: str, *, catalogues: Sequence[Path], picture: Path | None = None
+) -> None:
     """Print the figures of an engine, and by how much it is closer than each curve.
+
+    Parameters
+    ----------
+    picture : where to draw them, a PNG.
 
     Raises
     ------
@@ -56,3 +63,5 @@ def evaluate(data: Path, name: str, *, catalogues: Sequence[Path]) -> None:
         value, (low, high) = gap
         table.add_row(f"closer than {rival} by, mm", f"{value:.3f}", f"{low:.3f} to {high:.3f}", "")
     console.print(table)
+    if picture is not None:
+        draw_response(picture, made, f"{name} {engine.card.version} on {data.name}")

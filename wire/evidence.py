@@ -31,6 +31,17 @@ class ForecastSum(Record):
     )
 
 
+class PlanEffect(Record):
+    """What a plan is expected to do to a lesion."""
+
+    code: str
+    name: str
+    change: Finite = Field(ge=-1, description="of the diameter, as a share: -0.2 a fifth smaller")
+    low: Finite = Field(ge=-1, description="80 % of patients lie between low and high")
+    high: Finite = Field(ge=-1)
+    not_before: Moment | None = Field(description="its minimum interval is not over before then")
+
+
 class ModelEvidence(Record):
     """One engine's answer about one final series, or why it gives none."""
 
@@ -50,6 +61,10 @@ class ModelEvidence(Record):
     text: str
     leans: Adjustment = Field(description="which way its answer points; none: neither")
     forecast: ForecastSum | None = None
+    plans: tuple[PlanEffect, ...] = Field(
+        (), description="that may be named for this patient, the best first"
+    )
+    findings: tuple[UUID, ...] = Field((), description="whose pixels were looked at")
     notes: tuple[str, ...] = Field(description="what the answer takes for granted")
     decision_support_only: Literal[True] = True
 

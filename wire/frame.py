@@ -95,6 +95,17 @@ class Attributes:
         )
         return x, y, z
 
+    def to_px(self, x_mm: float, y_mm: float, z_mm: float) -> tuple[float, float] | None:
+        """Return (column, row) below a place in the patient: `to_mm` the other way round."""
+        position, cosines = self.image_position_mm, self.image_orientation
+        spacing = self.pixel_spacing_mm
+        if position is None or cosines is None or spacing is None:
+            return None
+        away = [a - b for a, b in zip((x_mm, y_mm, z_mm), position, strict=True)]
+        right = sum(a * b for a, b in zip(away, cosines[:3], strict=True))
+        down = sum(a * b for a, b in zip(away, cosines[3:], strict=True))
+        return right / spacing[1], down / spacing[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

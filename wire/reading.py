@@ -23,6 +23,9 @@ to 30 s, and for so long a reader would miss that it is back."""
 
 ANSWER_MS = 30_000
 
+BACK = 500
+"""Messages that are read at first where the newest of some kind is looked for."""
+
 
 def read(
     cluster: Cluster,
@@ -161,6 +164,50 @@ class Reader:
         except KafkaError as error:
             raise unreachable(self._cluster, error, f"to read {topic}") from error
         return None
+
+    def newest(
+        self,
+        topic: str,
+        partition: int,
+        wanted: Callable[[Any], bool],
+        *,
+        most: int,
+        within_s: float = math.inf,
+    ) -> Any | None:
+        """Return the newest record that is wanted, among the last `most`; None where there is none.
+
+        Parameters
+        ----------
+        partition : of the topic as it is now.
+
+        Raises
+        ------
+        BrokerUnavailable   no broker answers within `within_s`, or the topic is missing.
+        """
+        deadline = time.monotonic() + within_s
+        consumer, found = self._consumer, None
+        try:
+            (place,) = assign(consumer, topic, [partition])
+            first = consumer.beginning_offsets([place])[place]
+            until = end = consumer.end_offsets([place])[place]
+            first = max(first, end - most)
+            while until > first and found is None:
+                begin = max(first, min(until - BACK, 4 * until - 3 * end))  # ever longer steps
+                consumer.seek(place, begin)
+                while position(consumer, place) < until:
+                    for record in consumer.poll(timeout_ms=POLL_MS).get(place, []):
+                        if record.offset < until and wanted(record):
+                            found = record
+                    if time.monotonic() > deadline:
+                        raise BrokerUnavailable(f"{topic} was not read within {within_s:g} s")
+                until = begin
+        except KafkaError as error:
+            raise unreachable(self._cluster, error, f"to read {topic}") from error
+        return found
+
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has; 0 where it is missing."""
+        return len(self._consumer.partitions_for_topic(topic) or ())
 
     def close(self) -> None:
         """Release the connection."""

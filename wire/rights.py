@@ -66,7 +66,7 @@ DECIDING = Role(
     "patients",
     caches="+evalsha +script|load +script|exists +type +hmget +hset +del",
 )
-MODELS = Role("models", "worker models", (RESULTS,), (RESULTS, DEAD_LETTERS), "models")
+MODELS = Role("models", "worker models", (FRAMES, STAT, RESULTS), (RESULTS, DEAD_LETTERS), "models")
 PRODUCER = Role("producer", "listen, watch, replay", (), (FRAMES, STAT, DEAD_LETTERS))
 _SHOWN = (FRAMES, STAT, RESULTS, ACTIONS, ALERTS, DEAD_LETTERS, PATIENTS)
 MONITOR = Role("monitor", "monitor", _SHOWN, (ACTIONS,), caches="")

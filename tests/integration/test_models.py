@@ -7,10 +7,12 @@ import pytest
 from support.stack import eventually
 
 from engines.loading import CATALOGUE
+from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.evidence import ModelEvidence
+from wire.reading import Reader
 from wire.records import Recommendation
-from wire.topics import RESULTS
+from wire.topics import RESULTS, partition_of
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]
 
@@ -104,3 +106,75 @@ def test_what_is_no_assessment_is_set_aside_and_the_worker_goes_on(stack):
     stack.send_all(RESULTS, [("p-1", value, headers) for value in values])
     eventually(lambda: len(stack.dead_letters()) == 4, within_s=30, what="four dead letters")
     eventually(lambda: stack.behind("models", RESULTS) == 0, within_s=30, what="all is read")
+
+
+def test_the_newest_record_is_found_however_far_back(stack):
+    messages = [("p-1", str(number % 900).encode(), []) for number in range(1700)]
+    stack.send_all(RESULTS, messages)
+    partition = partition_of("p-1", RESULTS.partitions)
+    topic = stack.names.of(RESULTS)
+    with Reader(Cluster.plain(stack.kafka)) as reader:
+        assert reader.partitions(topic) == RESULTS.partitions
+
+        def newest(value, most=10_000):
+            found = reader.newest(topic, partition, lambda r: r.value == value, most=most)
+            return found and found.offset
+
+        assert newest(b"799") == 1699
+        assert newest(b"0") == 900
+        assert newest(b"850") == 850
+        assert newest(b"850", most=800) is None
+        assert newest(b"no such") is None
+        assert reader.newest(topic, partition + 1, lambda r: True, most=10) is None
+
+
+def test_plans_are_compared_by_the_pixels_of_the_lesion(stack, tmp_path, monkeypatch):
+    monkeypatch.setenv("LESIONSTREAM_MODELS", "response,effect")
+    stack.policy = str(tmp_path / "site.toml")
+    (tmp_path / "site.toml").write_text(SITE)
+    for worker in ("scoring", "patients", "models"):
+        stack.worker(worker)
+    for worker in ("scoring", "patients", "models"):
+        stack.wait_for_members(worker, 1)
+    words = ("--patients", 1, "--studies", 1, "--slices", 12, "--seed", 5)
+    assert stack.command("simulate", "--out", tmp_path / "scans", *words).returncode == 0
+    stack.command("replay", tmp_path / "scans", timeout_s=120)
+    found = eventually(
+        lambda: [r for r in heard(stack) if len(r.models) == 2],
+        within_s=120,
+        what="both engines are heard",
+    )
+    (patient_id,) = {r.patient_id for r in found}
+    (compared,) = [e for e in said(stack, ModelEvidence) if e.engine.task == "effect"]
+    assert compared.simulated
+    assert compared.status == "answered", compared.reason
+    assert {plan.code for plan in compared.plans} == {"radiotherapy", "immunotherapy"}
+    assert compared.findings
+    (view,) = [v for v in found[-1].models if v.evidence_id == compared.id]
+    assert (view.simulated, view.agrees) == (True, None)
+    assert "next best" in view.text
+
+    plan = ("therapy", "add", patient_id, "--plan", "chemotherapy", "--flag", "irradiated")
+    assert stack.command(*plan).returncode == 0
+    eventually(
+        lambda: "Immunotherapy" in str(heard(stack)[-1].models),
+        within_s=60,
+        what="asked again, with the flag",
+    )
+    eventually(
+        lambda: "adiotherapy" not in str(heard(stack)[-1].models),
+        within_s=60,
+        what="what is contraindicated is not named any more",
+    )
+
+
+SITE = """
+[[plans]]
+code = "radiotherapy"
+name = "Radiotherapy, 10 x 3 Gy"
+contraindications = ["irradiated"]
+
+[[plans]]
+code = "immunotherapy"
+name = "Immunotherapy"
+"""

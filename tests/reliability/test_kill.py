@@ -11,7 +11,13 @@ from support.publishing import feed
 from support.record import recorded
 from support.stack import eventually
 
-from wire.topics import FRAMES
+from engines.loading import load_forecaster
+from lesionstream.settings import Settings
+from stream.consult import consult
+from stream.forecasting import ForecastAdviser
+from wire.envelope import Envelope
+from wire.evidence import ModelEvidence
+from wire.topics import FRAMES, RESULTS
 
 FAULTY = (Path(__file__).with_name("sabotage.py"), "faulty-engine")
 
@@ -63,6 +69,37 @@ def test_workers_come_and_go(stack, few_scans, expected):
     wait_for_end(replay)
     check(stack, expected)
     assert len(shares(stack)) >= 2, "one worker did all the work"
+
+
+def test_a_models_worker_that_is_killed_says_the_same_again(stack, few_scans):
+    set_up(stack)
+    stack.worker("scoring")
+    stack.worker("patients")
+    models = stack.worker("models")
+    for role in ("scoring", "patients", "models"):
+        stack.wait_for_members(role, 1)
+    replay = stack.start("replay", few_scans, "--fps", FPS)
+    eventually(lambda: evidence(stack), within_s=90, what="evidence")
+    stack.kill(models)
+    stack.processes.remove(models)
+    wait_for_end(replay)
+    assert stack.command("replay", few_scans, "--fps", FPS).returncode == 0  # nobody answers
+    stack.worker("models")
+    eventually(lambda: stack.behind("models", RESULTS) == 0, within_s=90, what="caught up")
+    engine = ForecastAdviser(load_forecaster("response"), Settings().next_visit_days)
+    finals = [sheet for sheet in stack.assessments() if sheet.stage == "final"]
+    wanted = {consult(sheet, engine) for sheet in finals}
+    assert wanted
+    assert set(evidence(stack)) == wanted, "one answer to each question, always the same"
+
+
+def evidence(stack):
+    """Return what models said."""
+    return [
+        ModelEvidence.model_validate_json(record.value)
+        for record in stack.records(RESULTS)
+        if Envelope.of(record.headers).kind == ModelEvidence.kind
+    ]
 
 
 def test_sigterm_finishes_what_is_in_hand(stack, tmp_path):

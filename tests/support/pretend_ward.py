@@ -20,6 +20,7 @@ from engines.loading import load_forecaster
 from monitor.known import Called, Flow, FrameRef, Known, Letter, Newest, Said, Shadow
 from monitor.shapes import Outline
 from stream.consult import consult
+from stream.forecasting import ForecastAdviser
 from stream.policies import choose
 from wire.errors import Reason
 from wire.patient import Patient
@@ -165,7 +166,7 @@ def _findings() -> dict[UUID, Finding]:
 def _kinds() -> dict[str, tuple[Patient, tuple[float, ...]]]:
     """Return a patient of each kind with the probabilities of the last frames."""
     found = {}
-    engine = load_forecaster("response")
+    engine = ForecastAdviser(load_forecaster("response"), 42.0)
     for kind, course in _studies().items():
         patient: Patient | None = None
         for number, study in enumerate(course):
@@ -177,7 +178,7 @@ def _kinds() -> dict[str, tuple[Patient, tuple[float, ...]]]:
                 patient, _ = told([given], patient, first_offset=500, policy=SITE)
         assert patient is not None
         sheets = [state.assessment for state in patient.series.values() if state.assessment]
-        asked = [consult(sheet, engine, 42.0) for sheet in sheets if sheet.stage == "final"]
+        asked = [consult(sheet, engine) for sheet in sheets if sheet.stage == "final"]
         patient, _ = told(asked, patient, first_offset=8000, policy=SITE)
         found[kind] = (patient, tuple(f.lesion_probability or 0.0 for f in course[-1]))
     for kind, action in (("acknowledged", "acknowledge"), ("silenced", "silence")):

@@ -14,7 +14,8 @@ from engines.errors import EngineFailed, NotForecastable
 from engines.forecaster import Forecast
 from engines.loading import load_forecaster
 from stream.beside import HELD_BACK
-from stream.consult import consult, course_of
+from stream.consult import consult as asked_of
+from stream.forecasting import ForecastAdviser, course_of
 from stream.policies import choose
 from wire.assessment import Assessment
 from wire.evidence import question_id
@@ -35,6 +36,11 @@ class Says:
         if isinstance(self.answer, Exception):
             raise self.answer
         return Forecast(20.0, 15.0, 25.0, self.answer)
+
+
+def consult(sheet, engine, days):
+    """Ask an engine about the study so many days on."""
+    return asked_of(sheet, ForecastAdviser(engine, days))
 
 
 def beside(patient, study, engine, *, offset=9000, policy=None):
@@ -107,7 +113,7 @@ def test_an_engine_that_gives_no_answer_abstains_with_the_reason(answer):
     assert str(answer) in said.reason
     patient, words = beside(patient, 1, Says(answer))
     (update,) = kinds(words, Recommendation)
-    assert update.models[0].text.startswith("no forecast: ")
+    assert update.models[0].text.startswith("no forecast, because ")
 
 
 def test_what_it_was_not_made_for_it_abstains_from():

@@ -32,6 +32,7 @@ def test_every_setting_is_documented():
         ("textbook-256", "README.md"),
         ("candidate", "docs/lesion.md"),
         ("response", "docs/response.md"),
+        ("effect", "docs/models.md"),
     ],
 )
 def test_figures_on_a_page_are_those_of_the_card(engine, page):
@@ -43,7 +44,9 @@ def test_figures_on_a_page_are_those_of_the_card(engine, page):
 
 
 def figures_line(figure, *others):
-    digits = 3 if figure["name"].startswith(("patches", "progression", "less than")) else 2
+    digits = (
+        3 if figure["name"].startswith(("patches", "progression", "less than", "regret")) else 2
+    )
     values = [f"{one['value']:.{digits}f}" for one in (figure, *others)]
     if figure.get("low") is not None:
         values[0] += f" [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
