@@ -36,14 +36,17 @@ def beside(
 
 
 def _answers(state: SeriesState) -> list[ModelEvidence]:
-    """Return the answers to the question that stands, one a task: of the latest engine."""
+    """Return the answers to the question that stands, one a task: of the latest engine.
+
+    Those of a simulation come last.
+    """
     if state.assessment is None or not state.evidence:
         return []
     question = question_id(state.assessment)
     latest: dict[str, ModelEvidence] = {}
     for said in sorted(_to(question, state.evidence.values()), key=_age):
         latest[said.engine.task] = said
-    return [latest[task] for task in sorted(latest)]
+    return sorted(latest.values(), key=lambda said: (said.simulated, said.engine.task))
 
 
 def _to(question: object, known: Iterable[ModelEvidence]) -> Iterable[ModelEvidence]:

@@ -16,6 +16,7 @@ from engines.errors import EngineFailed, NotForecastable
 from engines.loading import load_effects, load_forecaster
 from stream.comparing import PlanAdviser
 from stream.consult import consult
+from stream.forecasting import ForecastAdviser
 from stream.lesion_pixels import cut
 from stream.plans import Plan
 from training.luna import read_hu, read_slices
@@ -248,6 +249,10 @@ def test_a_simulated_comparison_stands_beside_the_rule_and_changes_no_word():
     assert update.models[0].simulated
     after = {r.about: (r.action, r.text, r.rationale) for r in patient.recommendations.values()}
     assert after == before
+    forecast = consult(final(patient, 2), ForecastAdviser(load_forecaster("response"), 42.0))
+    _, words = told([forecast], patient, first_offset=9001)
+    (update,) = kinds(words, Recommendation)
+    assert [view.simulated for view in update.models] == [False, True], "the simulation comes last"
 
 
 # -- the shipped engine ---------------------------------------------------------------------------
