@@ -7,9 +7,11 @@ from uuid import uuid4
 
 from lesionstream import endpoints
 from lesionstream.console import say
+from lesionstream.policies import policy_of
 from lesionstream.settings import settings
 from lesionstream.watching import state_of
 from monitor.acting import NotRecorded, Recorder
+from stream.plans import unknown_flags
 from wire.cluster import BrokerUnavailable
 from wire.records import Action, Limits, Therapy
 
@@ -36,6 +38,11 @@ def add(
     if state_of(patient_id) is None:
         say(f"nothing is known of {patient_id}; `lesionstream patient` lists who is known")
         return 1
+    plans = policy_of(settings().policy).data.plans
+    if strange := unknown_flags(flags, plans) if plans else []:
+        say(f"note: no plan of this site knows the flag {', '.join(strange)}")
+    if plans and plan not in {known.code for known in plans}:
+        say(f"note: {plan} is none of this site's plans: {', '.join(one.code for one in plans)}")
     now = datetime.now(UTC)
     action = Action(
         id=uuid4(),

@@ -1,10 +1,9 @@
 """What treatment models say beside a rule: shown, compared, and by default without force. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from stream.policies import Answer, PolicyData
-from wire.evidence import ModelEvidence, question_id
+from wire.evidence import ModelEvidence
 from wire.patient import SeriesState
 from wire.records import Adjustment, ModelView
 
@@ -40,17 +39,11 @@ def _answers(state: SeriesState) -> list[ModelEvidence]:
 
     Those of a simulation come last.
     """
-    if state.assessment is None or not state.evidence:
-        return []
-    question = question_id(state.assessment)
     latest: dict[str, ModelEvidence] = {}
-    for said in sorted(_to(question, state.evidence.values()), key=_age):
-        latest[said.engine.task] = said
+    for said in sorted(state.evidence.values(), key=_age):
+        if said.question == state.question:
+            latest[said.engine.task] = said
     return sorted(latest.values(), key=lambda said: (said.simulated, said.engine.task))
-
-
-def _to(question: object, known: Iterable[ModelEvidence]) -> Iterable[ModelEvidence]:
-    return (said for said in known if said.question == question)
 
 
 def _age(said: ModelEvidence) -> tuple[tuple[int, ...], str, str]:

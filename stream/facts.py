@@ -13,7 +13,7 @@ from uuid import UUID
 from stream.lesions import Confirmation, merge
 from stream.series import complete, frames_of, pitch_of, scored
 from stream.tracking import lungs_of
-from wire.evidence import ModelEvidence, question_id
+from wire.evidence import ModelEvidence
 from wire.patient import (
     Decision,
     Given,
@@ -89,10 +89,9 @@ def with_evidence(series: SeriesState, evidence: ModelEvidence) -> SeriesState:
     """Add what a model answered; the same object where it was known."""
     if evidence.id in series.evidence:
         return series
-    stands = question_id(series.assessment) if series.assessment is not None else None
     kept = {**series.evidence, evidence.id: evidence}
     if len(kept) > MOST_EVIDENCE:
-        del kept[min(kept, key=lambda known: (kept[known].question == stands, str(known)))]
+        del kept[min(kept, key=lambda known: (kept[known].question == series.question, str(known)))]
     return series.model_copy(update={"evidence": kept})
 
 

@@ -18,6 +18,7 @@ from stream.policies import Answer, Case, Policy, question_about
 from stream.series import complete
 from wire.assessment import Assessment, Treatment
 from wire.errors import Reason
+from wire.evidence import question_id
 from wire.patient import Decision, Patient, RecommendationState, SeriesState
 from wire.records import Alert, Limits, Recommendation, SignOff
 
@@ -120,7 +121,10 @@ def _assessed(
     for uid, sheet in sheets.items():
         before = series[uid].assessment
         if sheet != before:
-            series[uid] = series[uid].model_copy(update={"assessment": sheet})
+            final = sheet if sheet is not None and sheet.stage == "final" else None
+            question = None if final is None else question_id(final)
+            asked = {"assessment": sheet, "question": question}
+            series[uid] = series[uid].model_copy(update=asked)
             if sheet is not None and _is_news(before, sheet):
                 said.append(sheet)
     return patient.model_copy(update={"series": series}), said
@@ -145,10 +149,12 @@ def _therapies(patient: Patient) -> tuple[datetime, ...]:
 
 def flags_of(patient: Patient) -> frozenset[str]:
     """Return what speaks against some plans: each flag from when it was entered on."""
-    flags: set[str] = set()
+    flags: dict[str, str] = {}
     for given in patient.therapies:
-        flags = (flags | set(given.therapy.flags)) - set(given.therapy.flags_withdrawn)
-    return frozenset(flags)
+        flags |= {flag.strip().casefold(): flag for flag in given.therapy.flags}
+        for flag in given.therapy.flags_withdrawn:
+            flags.pop(flag.strip().casefold(), None)
+    return frozenset(flags.values())
 
 
 def treatment_of(patient: Patient, until: datetime | None) -> Treatment | None:

@@ -3,7 +3,7 @@
 Pure. They stand in the TOML file of the policy, as ``[[plans]]``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
@@ -31,8 +31,23 @@ class Plan(BaseModel):
 
 
 def contraindicated(plan: Plan, treatment: Treatment | None) -> bool:
-    """Tell whether a patient's flags speak against a plan: then it is not named at all."""
-    return treatment is not None and bool({*plan.contraindications} & {*treatment.flags})
+    """Tell whether a patient's flags speak against a plan: then it is not named at all.
+
+    However they are written: "Renal" is "renal".
+    """
+    if treatment is None:
+        return False
+    return bool(_folded(plan.contraindications) & _folded(treatment.flags))
+
+
+def unknown_flags(flags: Iterable[str], plans: Sequence[Plan]) -> list[str]:
+    """Return the flags that speak against none of a site's plans: perhaps they are misspelt."""
+    known = _folded(word for plan in plans for word in plan.contraindications)
+    return [flag for flag in flags if not _folded([flag]) & known]
+
+
+def _folded(words: Iterable[str]) -> set[str]:
+    return {word.strip().casefold() for word in words}
 
 
 def not_before(plan: Plan, treatment: Treatment | None, when: datetime | None) -> datetime | None:

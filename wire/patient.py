@@ -154,6 +154,9 @@ class SeriesState(Record):
     )
     lungs: tuple[Lung, ...] = Field((), description="from the feet to the head, where sealed")
     assessment: Assessment | None = None
+    question: UUID | None = Field(
+        None, description="what models are asked of the assessment, where it is final"
+    )
     evidence: dict[UUID, ModelEvidence] = Field(
         default_factory=dict, description="what models answered, also to questions of before"
     )

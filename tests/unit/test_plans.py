@@ -8,7 +8,7 @@ from support.records import START, act, series
 from support.visits import A
 
 from stream.judge import flags_of, treatment_of
-from stream.plans import Plan, contraindicated, nameable, not_before
+from stream.plans import Plan, contraindicated, nameable, not_before, unknown_flags
 from stream.policies import PolicyError, choose
 from wire.assessment import Treatment
 from wire.records import Recommendation, Therapy
@@ -27,6 +27,8 @@ def test_flags_speak_against_a_plan():
     assert contraindicated(CISPLATIN, treated("frail", "renal"))
     assert not contraindicated(CISPLATIN, treated("frail"))
     assert not contraindicated(CISPLATIN, None)
+    assert contraindicated(CISPLATIN, treated(" Renal")), "however it is written"
+    assert unknown_flags(["Renal", "renl"], [CISPLATIN]) == ["renl"]
     assert not nameable("cisplatin-3w", [CISPLATIN], treated("renal"))
     assert nameable("another", [CISPLATIN], treated("renal"))
 
@@ -41,7 +43,7 @@ def test_a_plan_is_not_started_again_too_soon():
 def test_a_flag_holds_until_it_is_withdrawn():
     first = act("therapy", number=1, therapy=Therapy(plan="cisplatin-3w", flags=("renal", "frail")))
     second = act("therapy", number=2, therapy=Therapy(plan="carbo"))
-    over = act("therapy", number=3, therapy=Therapy(plan="carbo", flags_withdrawn=("renal",)))
+    over = act("therapy", number=3, therapy=Therapy(plan="carbo", flags_withdrawn=("RENAL",)))
     assert flags_of(told([second, first])[0]) == {"renal", "frail"}
     assert flags_of(told([over, second, first])[0]) == {"frail"}
 
