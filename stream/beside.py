@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from stream.plans import nameable
 from stream.policies import Answer, PolicyData
 from wire.evidence import ModelEvidence
 from wire.patient import SeriesState
@@ -22,7 +23,7 @@ def beside(
     """
     if not answer.treats:
         return answer, ()
-    views = tuple(_view(said, answer.action) for said in _answers(state))
+    views = tuple(_view(said, answer.action) for said in _answers(state, data))
     against = [view for view in views if view.agrees is False]
     if against:
         words = "; ".join(f"{view.engine} sees it otherwise: {view.text}" for view in against)
@@ -34,14 +35,17 @@ def beside(
     return replace(answer, evidence=evidence), views
 
 
-def _answers(state: SeriesState) -> list[ModelEvidence]:
+def _answers(state: SeriesState, data: PolicyData) -> list[ModelEvidence]:
     """Return the answers to the question that stands, one a task: of the latest engine.
 
-    Those of a simulation come last.
+    Those of a simulation come last. One that names a plan that may not be named by what the site
+    says now is not heard.
     """
+    treatment = state.assessment.treatment if state.assessment is not None else None
     latest: dict[str, ModelEvidence] = {}
     for said in sorted(state.evidence.values(), key=_age):
-        if said.question == state.question:
+        may = all(nameable(plan.code, data.plans, treatment) for plan in said.plans)
+        if said.question == state.question and may:
             latest[said.engine.task] = said
     return sorted(latest.values(), key=lambda said: (said.simulated, said.engine.task))
 

@@ -49,6 +49,11 @@ class PlanAdviser:
         """The engine's card."""
         return self.engine.card
 
+    @property
+    def setting(self) -> str:
+        """The site's plans."""
+        return "|".join(plan.model_dump_json() for plan in self.plans)
+
     def advise(self, sheet: Assessment) -> Advice:
         """Compare the plans that may be named; see `stream.consult.Adviser`."""
         accepted = self.card.accepted

@@ -46,6 +46,10 @@ class Adviser(Protocol):
     def subject(self) -> str:
         """What is not given where it abstains: "forecast", "recommendation"."""
 
+    @property
+    def setting(self) -> str:
+        """What a site set that its answers depend on."""
+
     def advise(self, sheet: Assessment) -> Advice:
         """Return what the engine says; raises NotForecastable, EngineFailed."""
 
@@ -64,7 +68,7 @@ def consult(sheet: Assessment, adviser: Adviser) -> ModelEvidence:
     used = ModelUsed(name=card.name, version=card.version, sha256=card.sha256, task=card.task)
     question = question_id(sheet)
     return ModelEvidence(
-        id=evidence_id(question, used),
+        id=evidence_id(question, used, adviser.setting),
         question=question,
         patient_id=sheet.patient_id,
         study_instance_uid=sheet.study_instance_uid,

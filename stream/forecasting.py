@@ -40,6 +40,11 @@ class ForecastAdviser:
         """The engine's card."""
         return self.engine.card
 
+    @property
+    def setting(self) -> str:
+        """How far on the next study is."""
+        return f"{self.next_visit_days:g} days"
+
     def advise(self, sheet: Assessment) -> Advice:
         """Forecast the sum of the targets; see `stream.consult.Adviser`."""
         course = course_of(sheet)

@@ -88,6 +88,11 @@ def question_id(sheet: Assessment) -> UUID:
     return uuid5(NAMESPACE_OID, f"question|{asked}")
 
 
-def evidence_id(question: UUID, engine: ModelUsed) -> UUID:
-    """Return the id of what an engine answers to a question."""
-    return uuid5(question, f"{engine.name}|{engine.version}|{engine.sha256}")
+def evidence_id(question: UUID, engine: ModelUsed, setting: str) -> UUID:
+    """Return the id of what an engine answers to a question.
+
+    Parameters
+    ----------
+    setting : what else the answer depends on: how far on the next study is, the site's plans.
+    """
+    return uuid5(question, f"{engine.name}|{engine.version}|{engine.sha256}|{setting}")

@@ -19,6 +19,7 @@ from stream.consult import consult
 from stream.forecasting import ForecastAdviser
 from stream.lesion_pixels import cut
 from stream.plans import Plan
+from stream.policies import choose
 from training.luna import read_hu, read_slices
 from wire.errors import FrameError
 from wire.frame import attributes_of
@@ -197,6 +198,29 @@ def test_a_plan_that_flags_speak_against_is_never_named():
     nothing = consult(final(patient, 1), adviser(plans=plans[1:2]))
     assert nothing.text.startswith("no recommendation, because no plan")
     assert nothing.plans == ()
+
+
+def test_what_was_said_before_the_site_knew_better_is_not_heard():
+    therapy = act("therapy", therapy=Therapy(plan="a", start=START, flags=("renal",)))
+    events = [therapy, *series({"a": (A, 20.0)})]
+    patient, _ = told(events)
+    old = consult(final(patient, 1), adviser())
+    careful = choose(
+        "longitudinal", {"plans": [plan("b", contraindications=("renal",)).model_dump()]}
+    )
+    patient, _ = told([*events, old], policy=careful)
+    assert not any(r.models for r in patient.recommendations.values())
+    patient, _ = told([*events, old])
+    assert any(r.models for r in patient.recommendations.values())
+
+
+def test_what_a_site_sets_makes_another_answer():
+    patient, _ = visits(20.0)
+    sheet, engine = final(patient, 1), load_forecaster("response")
+    said = {consult(sheet, ForecastAdviser(engine, days)).id for days in (42.0, 42.0, 84.0)}
+    assert len(said) == 2
+    said = {consult(sheet, adviser(plans=plans)).id for plans in ([], [plan("a")])}
+    assert len(said) == 2
 
 
 def test_a_plan_that_may_not_be_started_yet_is_not_the_best():
