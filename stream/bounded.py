@@ -7,9 +7,10 @@ then: fast workers stood still most of the time.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, cast
-from weakref import WeakSet
+from weakref import ref
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import Message
@@ -38,7 +39,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
     _room_bytes = HELD_BYTES
 
     async def getmany(self, active_partitions: Any, timeout: float) -> Any:
-        self._room_bytes = HELD_BYTES - cast(_Consumer, self.consumer).held_bytes()
+        self._room_bytes = HELD_BYTES - cast(_Consumer, self.consumer).held.bytes()
         if self._room_bytes <= 0:
             await asyncio.sleep(AGAIN_S)
             return {}
@@ -58,18 +59,51 @@ class _Thread(driver.AIOKafkaConsumerThread):
         return records
 
 
+class Held:
+    """The bytes of the values of messages that anybody still has: a queue, an agent.
+
+    Counted as they come and go, for it is asked fifty times a second whatever waits. A message may
+    be let go of on any thread: what changes is noted, and added up by the one who asks.
+    """
+
+    def __init__(self) -> None:
+        self._changes: deque[int] = deque()
+        self._bytes = 0
+        self._alive: dict[int, _Sized] = {}
+
+    def add(self, message: Message) -> None:
+        """Count a message until nobody has it any more."""
+        sized = _Sized(message, self._gone)
+        sized.size = len(message.value or b"")
+        self._alive[id(sized)] = sized
+        self._changes.append(sized.size)
+
+    def _gone(self, sized: "_Sized") -> None:
+        del self._alive[id(sized)]
+        self._changes.append(-sized.size)
+
+    def bytes(self) -> int:
+        """Return how many bytes are held now; one thread asks."""
+        while self._changes:
+            self._bytes += self._changes.popleft()
+        return self._bytes
+
+
+class _Sized(ref[Message]):
+    """A weak reference that knows how large its message was."""
+
+    __slots__ = ("size",)
+    size: int
+
+
 class _Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._alive: WeakSet[Message] = WeakSet()
-
-    def held_bytes(self) -> int:
-        """Return the bytes of the messages that anybody still has: a queue, an agent."""
-        return sum(len(message.value or b"") for message in self._alive)
+        self.held = Held()
 
     def _to_message(self, tp: Any, record: Any) -> Any:
         message = super()._to_message(tp, record)
-        self._alive.add(message)
+        self.held.add(message)
         return message
 
     async def wait_first(self, *waited: Any, timeout: Any = None) -> Any:
