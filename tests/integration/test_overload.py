@@ -128,7 +128,7 @@ def test_an_overload_is_told_and_urgent_series_overtake_it(stack, tmp_path):
     )
     assert late.lag["scoring"] > MANY
     assert late.oldest_waiting_s["scoring"] > 1.0
-    assert late.members.keys() == set(INPUT)
+    assert late.members.keys() == set(INPUT) - {"models"}, "none ever worked here"
     brake.unlink()
 
     told(stack, "scoring-behind", "end")

@@ -248,12 +248,12 @@ def test_killed_in_the_middle_it_goes_on_where_it_was_and_says_no_name(shared, s
             (drop / "CANARY^JANE" / f"CANARY-{number}.dcm").write_bytes(data)
 
     drop_images(range(80))
-    (drop / "CANARY.txt").write_bytes(b"for people")
     words = ("watch", drop, "--settle", "0.2", "--patience", "1")
     first = shared.start(*words)
     eventually(lambda: len(since.frame_ids()) > BATCH, within_s=60, what="it is in the middle")
     shared.kill(first)
     drop_images(range(80, 100))
+    (drop / "CANARY.txt").write_bytes(b"for people")
     second = shared.start(*words)
 
     def said(path):
