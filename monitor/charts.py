@@ -22,6 +22,9 @@ WIDTH, HEIGHT = 800, 320
 LEFT, RIGHT, TOP, BOTTOM = 52, 700, 40, 272
 WEEK: Final = timedelta(weeks=1)
 
+NAME_OFFSETS = (15, -6, 27, -18, 39, -30)
+"""Below the end of a lesion's line, for above it the sum has its own; then where there is room."""
+
 PROGRESSION, PROGRESSION_MM, PARTIAL = 1.2, 5.0, 0.7
 """RECIST 1.1, 4.3.1: PD from 20 % and 5 mm above the nadir, PR from 30 % below the baseline."""
 
@@ -192,16 +195,25 @@ def _therapy(scale: Scale, mark: TherapyMark) -> str:
 
 def _lesions(scale: Scale, studies: Sequence[StudyPoint]) -> Iterable[str]:
     labels = dict.fromkeys(label for study in studies for label in study.lesions)
+    taken: list[tuple[float, float]] = []
     for number, label in enumerate(labels):
         points = [(s.time, s.lesions.get(label)) for s in studies]
         yield _lines(scale, points, f"lesion lesion-{number % 4}")
         seen = [(time, mm) for time, mm in points if time is not None and mm is not None]
         if seen:
             x, y = scale.x(seen[-1][0]), scale.y(seen[-1][1])
+            at = next((y + off for off in NAME_OFFSETS if _free(x, y + off, taken)), y - 6)
+            taken.append((x, at))
             yield (
-                f'<text class="lesion-name" x="{x - 10:.1f}" y="{y - 8:.1f}" '
+                f'<text class="lesion-name" x="{x - 10:.1f}" y="{at:.1f}" '
                 f'text-anchor="end">{escape(label)}</text>'
             )
+
+
+def _free(x: float, y: float, taken: Iterable[tuple[float, float]]) -> bool:
+    """Tell whether a name there lies over no other, and above the axis."""
+    apart = all(abs(x - other) > 40 or abs(y - at) >= 12 for other, at in taken)
+    return apart and y <= BOTTOM - 2
 
 
 def _sums(scale: Scale, studies: Sequence[StudyPoint]) -> Iterable[str]:

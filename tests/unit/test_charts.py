@@ -98,3 +98,16 @@ def test_each_lesion_has_a_line_of_its_own():
     )
     assert [e.text for e in drawn(svg, "lesion-name")] == ["L1", "L2"]
     assert [len(points(line)) for line in drawn(svg, "lesion")] == [2, 1]
+
+
+def test_names_of_lesions_lie_over_no_other_text():
+    lesions = {"L1": 23.7, "L2": 4.7, "L3": 3.5, "L4": 14.4}
+    svg = studies_chart(
+        [study(0, 13.9, lesions={"L1": 13.9}), study(12, 23.7, "PD", lesions)], (), 13.9, 13.9
+    )
+    names = [(float(e.get("x")), float(e.get("y"))) for e in drawn(svg, "lesion-name")]
+    sums = [(float(e.get("x")), float(e.get("y"))) for e in drawn(svg, "sum-name")]
+    assert len(names) == 4
+    for number, (x, y) in enumerate(names):
+        others = names[:number] + sums
+        assert all(abs(x - other) > 40 or abs(y - at) >= 12 for other, at in others)
