@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from engines import cuda
 from engines.card import EngineCard
 from engines.classifier import Classifier
 from engines.detector import Detector
@@ -95,10 +96,8 @@ def load_engine(
     folder = find_engine(name, catalogues=catalogues)
     card = _read_card(folder)
     if device == "cuda":
-        raise EngineError(
-            f"engine {name} cannot run on cuda: the TensorRT backend is not part of this version. "
-            "Use device cpu (or auto)."
-        )
+        why = cuda.lacking() or "the TensorRT backend is not part of this version"
+        raise EngineError(f"engine {name} cannot run on cuda: {why}. Use device cpu (or auto).")
     made = _TASKS.get(card.task)
     if made is None:
         raise EngineError(f"engine {name}: its task, {card.task}, is none of {', '.join(_TASKS)}")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from redis import Redis
 from redis.exceptions import RedisError
 
-from engines import EngineError
+from engines import EngineError, cuda
 from identity.pseudonyms import KeyFileError, load_or_make_key
 from identity.vault import VaultError
 from lesionstream import audit, catalogue, endpoints, vault
@@ -54,6 +54,7 @@ def doctor() -> int:
         _vault,
         _spools,
         _engine,
+        _gpu,
         _surfaces,
         _redis,
         _kafka,
@@ -141,6 +142,15 @@ def _engine() -> list[Check]:
     found = f"{engine.card.name} {engine.card.version} on {engine.backend}, {engine.precision}"
     engine.close()
     return [Check("engine", found)]
+
+
+def _gpu() -> list[Check]:
+    """Tell what the driver says of GPUs; to have none is no fault."""
+    try:
+        found = [f"{one.name}, {one.memory_bytes / 2**30:.0f} GiB" for one in cuda.devices()]
+    except cuda.NoCuda as none:
+        return [Check("gpu", f"{none}: engines compute on the CPU")]
+    return [Check("gpu", "; ".join([*found, "not used by this version: on the CPU"]))]
 
 
 def _kafka() -> list[Check]:
