@@ -19,8 +19,11 @@ def therapy_add(
     plan: Annotated[str, typer.Option(help="Code of the plan.")],
     start: Annotated[
         datetime | None,
-        typer.Option(help="UTC; the study before it is the baseline. Default: now."),
+        typer.Option(help="The real date, UTC; the study before it is the baseline. Default: now."),
     ] = None,
+    shown: Annotated[
+        bool, typer.Option("--shown", help="--start is as the monitor shows dates: moved already.")
+    ] = False,
     flag: Annotated[
         list[str] | None, typer.Option(help="What speaks against some plans; may be repeated.")
     ] = None,
@@ -44,6 +47,7 @@ def therapy_add(
             patient_id,
             plan,
             start=when,
+            shown=shown,
             flags=flag or (),
             flags_withdrawn=no_flag or (),
             reason=reason,

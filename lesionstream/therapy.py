@@ -2,16 +2,17 @@
 
 import getpass
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from identity.pseudonyms import Pseudonyms, load_or_make_key
 from lesionstream import endpoints
 from lesionstream.console import say
 from lesionstream.policies import policy_of
-from lesionstream.settings import settings
+from lesionstream.settings import SettingsError, settings
 from lesionstream.watching import state_of
 from monitor.acting import NotRecorded, Recorder
-from stream.plans import unknown_flags
+from stream.plans import is_plan, unknown_flags
 from wire.cluster import BrokerUnavailable
 from wire.records import Action, Limits, Therapy
 
@@ -23,6 +24,7 @@ def add(
     plan: str,
     *,
     start: datetime | None,
+    shown: bool,
     flags: Sequence[str],
     flags_withdrawn: Sequence[str],
     reason: str | None,
@@ -30,6 +32,11 @@ def add(
     sum_mm: float | None,
 ) -> int:
     """Record a therapy; return the exit code: 1 where nothing is known of the patient.
+
+    Parameters
+    ----------
+    start : the real date, which is moved as the dates of the patient's images are.
+    shown : `start` is a date as the monitor shows it: moved already.
 
     Raises
     ------
@@ -41,9 +48,10 @@ def add(
     plans = policy_of(settings().policy).data.plans
     if strange := unknown_flags(flags, plans) if plans else []:
         say(f"note: no plan of this site knows the flag {', '.join(strange)}")
-    if plans and plan not in {known.code for known in plans}:
+    if plans and not any(is_plan(known, plan) for known in plans):
         say(f"note: {plan} is none of this site's plans: {', '.join(one.code for one in plans)}")
     now = datetime.now(UTC)
+    begun = start if start and shown else _moved(patient_id, start or now)
     action = Action(
         id=uuid4(),
         action="therapy",
@@ -53,7 +61,7 @@ def add(
         reason=reason,
         therapy=Therapy(
             plan=plan,
-            start=start or now,
+            start=begun,
             flags=tuple(flags),
             flags_withdrawn=tuple(flags_withdrawn),
             limits=Limits(least_diameter_mm=least_mm, sum_mm=sum_mm),
@@ -71,3 +79,22 @@ def add(
         recorder.close()
     say(f"{patient_id}: {plan} from {(start or now).date()}, action {action.id}")
     return 0
+
+
+def _moved(patient_id: str, real: datetime) -> datetime:
+    """Return a date as the images of a patient say it: moved by the days that the key gives.
+
+    Studies are compared with it, and no real date of a patient's treatment may stand on a topic.
+
+    Raises
+    ------
+    SettingsError   the key is not here: another one would move it elsewhere.
+    """
+    file = settings().pseudonym_key_file
+    if not file.exists():
+        raise SettingsError(
+            f"{file} is not there: the key by which dates are moved. Run this where images come "
+            "in, or give the date as the monitor shows it, with --shown"
+        )
+    key = load_or_make_key(file)
+    return real - timedelta(days=Pseudonyms(key).shift_days(patient_id))

@@ -13,13 +13,13 @@ HELD_BACK = "rule and model disagree: decide by hand"
 
 
 def beside(
-    answer: Answer, state: SeriesState, data: PolicyData
+    answer: Answer, state: SeriesState, data: PolicyData, *, decided: bool
 ) -> tuple[Answer, tuple[ModelView, ...]]:
     """Return a rule's answer, and what models say beside it.
 
     The answer is as it was, but that a disagreement is told in its rationale; where the policy says
-    so, its action is held back. Models of a simulation change nothing (`wire.evidence`: they point
-    nowhere).
+    so, its action is held back until a clinician has `decided`. Models of a simulation change
+    nothing (`wire.evidence`: they point nowhere).
     """
     if not answer.treats:
         return answer, ()
@@ -28,7 +28,7 @@ def beside(
     if against:
         words = "; ".join(f"{view.engine} sees it otherwise: {view.text}" for view in against)
         answer = replace(answer, rationale=f"{answer.rationale}; {words}")
-        if data.disagreement == "hold-back":
+        if data.disagreement == "hold-back" and not decided:
             rationale = f"the rule says: {answer.text}; {answer.rationale}"
             answer = replace(answer, action="none", text=HELD_BACK, rationale=rationale)
     evidence = (*answer.evidence, *(view.evidence_id for view in views))
@@ -43,16 +43,15 @@ def _answers(state: SeriesState, data: PolicyData) -> list[ModelEvidence]:
     """
     treatment = state.assessment.treatment if state.assessment is not None else None
     latest: dict[str, ModelEvidence] = {}
-    for said in sorted(state.evidence.values(), key=_age):
+    for said in sorted(state.evidence.values(), key=_version):  # of one version the last that came
         may = all(nameable(plan.code, data.plans, treatment) for plan in said.plans)
         if said.question == state.question and may:
             latest[said.engine.task] = said
     return sorted(latest.values(), key=lambda said: (said.simulated, said.engine.task))
 
 
-def _age(said: ModelEvidence) -> tuple[tuple[int, ...], str, str]:
-    numbers = tuple(int(part) for part in said.engine.version.split(".") if part.isdigit())
-    return numbers, said.engine.name, str(said.id)
+def _version(said: ModelEvidence) -> tuple[int, ...]:
+    return tuple(int(part) for part in said.engine.version.split(".") if part.isdigit())
 
 
 def _view(said: ModelEvidence, action: Adjustment) -> ModelView:

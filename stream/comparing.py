@@ -14,7 +14,8 @@ from engines import EngineCard
 from engines.effects import SIDE, Effect
 from engines.errors import NotForecastable
 from stream.consult import Advice
-from stream.plans import Plan, contraindicated, not_before
+from stream.plans import Plan, contraindicated, is_plan, not_before
+from stream.treatment import folded
 from wire.assessment import Assessment, Lesion
 from wire.evidence import PlanEffect
 
@@ -64,10 +65,10 @@ class PlanAdviser:
         if not allowed:
             raise NotForecastable("no plan that it knows may be named for this patient")
         effects = self.engine.effects(self.view(lesion, sheet))
-        by_code = {plan.code: plan for plan in allowed}
+        by_code = {code: plan for code in self._codes() for plan in allowed if is_plan(plan, code)}
         said = tuple(
             PlanEffect(
-                code=effect.plan,
+                code=by_code[effect.plan].code,
                 name=by_code[effect.plan].name,
                 change=round(effect.change, 4),
                 low=round(effect.low, 4),
@@ -84,9 +85,12 @@ class PlanAdviser:
 
     def _known(self) -> list[Plan]:
         """Return the plans of which the engine says something."""
-        codes = self.card.effect.plans if self.card.effect else ()
-        site = [plan for plan in self.plans if plan.code in codes]
-        return site or [Plan(code=code, name=code) for code in codes if not self.plans]
+        if not self.plans:
+            return [Plan(code=code, name=code) for code in self._codes()]
+        return [p for p in self.plans if any(is_plan(p, code) for code in self._codes())]
+
+    def _codes(self) -> tuple[str, ...]:
+        return self.card.effect.plans if self.card.effect else ()
 
 
 def largest_target(sheet: Assessment) -> Lesion:
@@ -120,7 +124,11 @@ def _words(lesion: Lesion, plans: Sequence[PlanEffect], card: EngineCard, now: s
         for plan in plans
         if plan.not_before is not None
     ]
-    words += [f"under the plan recorded, {_effect(plan)}" for plan in plans if plan.code == now]
+    words += [
+        f"under the plan recorded, {_effect(plan)}"
+        for plan in plans
+        if now and folded(now) == folded(plan.code)
+    ]
     return "; ".join(words)
 
 

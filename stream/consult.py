@@ -56,15 +56,24 @@ class Adviser(Protocol):
 
 def consult(sheet: Assessment, adviser: Adviser) -> ModelEvidence:
     """Return what an adviser says of a final assessment, or why it says nothing."""
-    card, reason = adviser.card, None
     try:
-        said = adviser.advise(sheet)
+        return _evidence(sheet, adviser, adviser.advise(sheet))
     except NotForecastable as error:
-        reason = str(error)
+        return abstention(sheet, adviser, str(error))
     except EngineFailed as error:
-        reason = f"the engine failed ({error})"
-    if reason is not None:
-        said = Advice(f"no {adviser.subject}, because {reason}")
+        return abstention(sheet, adviser, f"the engine failed ({error})")
+
+
+def abstention(sheet: Assessment, adviser: Adviser, reason: str) -> ModelEvidence:
+    """Return that an adviser says nothing of an assessment, and why."""
+    said = Advice(f"no {adviser.subject}, because {reason}")
+    return _evidence(sheet, adviser, said, reason)
+
+
+def _evidence(
+    sheet: Assessment, adviser: Adviser, said: Advice, reason: str | None = None
+) -> ModelEvidence:
+    card = adviser.card
     used = ModelUsed(name=card.name, version=card.version, sha256=card.sha256, task=card.task)
     question = question_id(sheet)
     return ModelEvidence(
@@ -79,7 +88,7 @@ def consult(sheet: Assessment, adviser: Adviser) -> ModelEvidence:
         simulated=card.simulated,
         status="answered" if reason is None else "abstained",
         reason=reason,
-        text=said.text,
+        text=f"SIMULATED. {said.text}" if card.simulated else said.text,
         leans="none" if card.simulated else said.leans,
         forecast=said.forecast,
         plans=said.plans,

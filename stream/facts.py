@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+from stream import treatment
 from stream.lesions import Confirmation, merge
 from stream.series import complete, frames_of, pitch_of, scored
 from stream.tracking import lungs_of
@@ -86,12 +87,18 @@ def with_finding(series: SeriesState, finding: Finding, arrived: datetime | None
 
 
 def with_evidence(series: SeriesState, evidence: ModelEvidence) -> SeriesState:
-    """Add what a model answered; the same object where it was known."""
-    if evidence.id in series.evidence:
+    """Add what a model answered; the same object where it was known.
+
+    An answer replaces an abstention: what failed or was missing may be there now. Of too many the
+    first that came are let go of.
+    """
+    kept = dict(series.evidence)
+    known = kept.pop(evidence.id, None)
+    if known is not None and (known.status == "answered" or evidence.status == "abstained"):
         return series
-    kept = {**series.evidence, evidence.id: evidence}
+    kept[evidence.id] = evidence
     if len(kept) > MOST_EVIDENCE:
-        del kept[min(kept, key=lambda known: (kept[known].question == series.question, str(known)))]
+        del kept[next(iter(kept))]
     return series.model_copy(update={"evidence": kept})
 
 
@@ -271,7 +278,7 @@ def _with_therapy(patient: Patient, action: Action) -> Patient:
         therapy=action.therapy,
     )
     entries = sorted(known.values(), key=_order)
-    return patient.model_copy(update={"therapies": tuple(entries[-MOST_THERAPIES:])})
+    return patient.model_copy(update={"therapies": treatment.bounded(entries, MOST_THERAPIES)})
 
 
 def _put(patient: Patient, name: str, known: dict[UUID, G], about: UUID, what: G) -> Patient:

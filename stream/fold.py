@@ -70,7 +70,7 @@ def fold_evidence(
     if series is None or series is before:
         return patient, []
     patient = patient.model_copy(update={"series": {**patient.series, uid: series}})
-    return judge(patient, policy, {uid})
+    return judge(patient, policy, {uid}, assess_anew=False)
 
 
 def fold_action(

@@ -16,11 +16,12 @@ from stream.beside import beside
 from stream.plans import nameable
 from stream.policies import Answer, Case, Policy, question_about
 from stream.series import complete
-from wire.assessment import Assessment, Treatment
+from stream.treatment import limits_of, treatment_of
+from wire.assessment import Assessment
 from wire.errors import Reason
 from wire.evidence import question_id
 from wire.patient import Decision, Patient, RecommendationState, SeriesState
-from wire.records import Alert, Limits, Recommendation, SignOff
+from wire.records import Alert, Recommendation, SignOff
 
 Spoken = Assessment | Recommendation | Alert
 
@@ -30,17 +31,20 @@ UNFIT_SLICES, UNFIT_SHARE = 5, 0.1
 
 
 def judge(
-    patient: Patient, policy: Policy, changed: Collection[str]
+    patient: Patient, policy: Policy, changed: Collection[str], *, assess_anew: bool = True
 ) -> tuple[Patient, list[Spoken]]:
     """Judge a patient anew.
 
     Parameters
     ----------
     changed : series that have changed; where it is not one, anything may have.
+    assess_anew : False where nothing that assessments are made of has changed.
     """
     one = next(iter(changed)) if len(changed) == 1 else None
-    patient, assessments = _assessed(patient, policy, one)
-    case = Case(list(patient.series.items()), limits_of(patient))
+    assessments: list[Assessment] = []
+    if assess_anew:
+        patient, assessments = _assessed(patient, policy, one)
+    case = Case(list(patient.series.items()), limits_of(patient.therapies))
     answers = {
         said_id(patient.patient_id, policy, answer.rule, "start", answer.about): answer
         for answer in policy.decide(case)
@@ -87,19 +91,11 @@ def unfit_series(series: Mapping[str, SeriesState]) -> Iterator[Answer]:
         )
 
 
-def limits_of(patient: Patient) -> Limits:
-    """Return a patient's own limits: each as it was entered last."""
-    limits = Limits()
-    for given in patient.therapies:
-        limits = limits.model_copy(update=given.therapy.limits.model_dump(exclude_none=True))
-    return limits
-
-
 def _assessed(
     patient: Patient, policy: Policy, changed: str | None
 ) -> tuple[Patient, list[Assessment]]:
     standard = policy.data.standard
-    least = limits_of(patient).least_diameter_mm
+    least = limits_of(patient.therapies).least_diameter_mm
     if least is not None:
         standard = standard.with_least(least)
     sheets: dict[str, Assessment | None] = {}
@@ -110,7 +106,7 @@ def _assessed(
             patient.series,
             standard=standard,
             therapies=_therapies(patient),
-            treated=lambda until: treatment_of(patient, until),
+            treated=lambda until: treatment_of(patient.therapies, until),
             verdict=lambda claim, uid, lesion: _verdict(patient, policy, claim, uid, lesion),
         )
     for uid in patient.series if state is None else [changed]:
@@ -147,36 +143,6 @@ def _therapies(patient: Patient) -> tuple[datetime, ...]:
     )
 
 
-def flags_of(patient: Patient) -> frozenset[str]:
-    """Return what speaks against some plans: each flag from when it was entered on."""
-    flags: dict[str, str] = {}
-    for given in patient.therapies:
-        flags |= {flag.strip().casefold(): flag for flag in given.therapy.flags}
-        for flag in given.therapy.flags_withdrawn:
-            flags.pop(flag.strip().casefold(), None)
-    return frozenset(flags.values())
-
-
-def treatment_of(patient: Patient, until: datetime | None) -> Treatment | None:
-    """Return what a patient is treated with before a moment, or by now; None where nobody said."""
-    begun = sorted(
-        (given.therapy.start, given.therapy.plan)
-        for given in patient.therapies
-        if given.therapy.start and given.therapy.plan
-        if until is None or given.therapy.start < until
-    )
-    flags = flags_of(patient)
-    if not begun and not flags:
-        return None
-    start, plan = begun[-1] if begun else (None, None)
-    return Treatment(
-        plan=plan,
-        start=start,
-        flags=tuple(sorted(flags)),
-        started={plan: start for start, plan in begun},
-    )
-
-
 def _verdict(patient: Patient, policy: Policy, claim: str, uid: str, lesion: UUID) -> SignOff:
     """Return what a clinician said to a question about a lesion, by whichever policy it was asked.
 
@@ -202,7 +168,8 @@ def _recommended(
     said: list[Recommendation] = []
     for about, ruled in answers.items():
         before = known.get(about)
-        answer, models = beside(ruled, patient.series[ruled.series_instance_uid], policy.data)
+        series = patient.series[ruled.series_instance_uid]
+        answer, models = beside(ruled, series, policy.data, decided=about in patient.decisions)
         now = RecommendationState(
             series_instance_uid=answer.series_instance_uid,
             about=answer.about,
@@ -249,14 +216,14 @@ def _said(
     study, made = patient.made(state.series_instance_uid)
     plan = patient.therapies[-1].therapy.plan if patient.therapies else None
     rationale, evidence, name = state.rationale, state.evidence, f"{about}"
-    treatment = treatment_of(patient, None)
+    treatment = treatment_of(patient.therapies, None)
     if phase == "update":
-        name = "|".join([f"{about}", *(f"{view.evidence_id}" for view in state.models)])
+        name = "|".join([f"{about}", *(view.model_dump_json() for view in state.models)])
+        stands = patient.decisions.get(about)
+        rationale = rationale if stands is None else f"{_decided(stands)}; {rationale}"
     if decision is not None:
         name = f"{about}|{decision.action_id}"
         evidence = (*evidence, decision.action_id)
-        reason = f": {decision.reason}" if decision.reason else ""
-        rationale = f"{decision.sign_off} by {decision.actor}{reason}; {rationale}"
     if phase == "end":
         rationale = f"withdrawn, what is known now says otherwise; {rationale}"
     return Recommendation(
@@ -282,3 +249,8 @@ def _said(
         event_time=made,
         sign_off=state.sign_off,
     )
+
+
+def _decided(decision: Decision) -> str:
+    reason = f": {decision.reason}" if decision.reason else ""
+    return f"{decision.sign_off} by {decision.actor}{reason}"

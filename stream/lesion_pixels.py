@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,9 @@ from wire.reading import Reader
 from wire.records import Finding, FrameAddress
 from wire.topics import RESULTS, Names, partition_of
 
-WITHIN_S = 30.0
-MOST_FINDINGS = 100_000
-"""Of a partition, that are looked through for one."""
+WITHIN_S = 10.0
+KEPT = timedelta(hours=26)
+"""Frames are kept for 24 hours (`wire.topics`): findings from before lead to nothing any more."""
 
 _SHAPE = (SIDE, SIDE)
 
@@ -109,7 +110,7 @@ class LesionPixels:
                 self._results,
                 partition,
                 lambda one: Envelope.of(one.headers).id in wanted,
-                most=MOST_FINDINGS,
+                since=datetime.now(UTC) - KEPT,
                 within_s=WITHIN_S,
             )
             if record is None:

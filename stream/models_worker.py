@@ -16,7 +16,7 @@ from faust.types import EventT, StreamT
 from pydantic import ValidationError
 
 from stream import metrics
-from stream.consult import Adviser, consult
+from stream.consult import Adviser, abstention, consult
 from stream.faust_app import (
     SESSION_TIMEOUT_S,
     Outgoing,
@@ -71,14 +71,10 @@ def models_app(
             sheet = Assessment.model_validate_json(event.message.value or b"")
             if sheet.stage != "final":
                 return []
-            return [_said(results, consult(sheet, adviser)) for adviser in advisers]
-        except (BrokerUnavailable, DecoderUnavailable):
-            raise  # nothing was found out: the process ends, and the next one asks again
         except ValidationError as error:
             why = f"{error.error_count()} problems"
-        except Exception as unexpected:  # the message boundary
-            why = type(unexpected).__name__
-        return [unread(letters, event, NOT_A_RECORD, why, source=SOURCE)]
+            return [unread(letters, event, NOT_A_RECORD, why, source=SOURCE)]
+        return [_said(results, _asked(sheet, adviser)) for adviser in advisers]
 
     @app.agent(results, name="models", concurrency=1)
     async def models(stream: StreamT[bytes]) -> None:
@@ -86,11 +82,21 @@ def models_app(
             pulse.taken(time.monotonic())
             for event in events:
                 if Envelope.of(headers_of(event)).kind == Assessment.kind:
+                    pulse.taken(time.monotonic())  # each may take its time
                     await publish(await asyncio.to_thread(answers, event))
-            acknowledge(events)
+                acknowledge([event])
             pulse.acknowledged(time.monotonic(), len(events))
 
     return app
+
+
+def _asked(sheet: Assessment, adviser: Adviser) -> ModelEvidence:
+    try:
+        return consult(sheet, adviser)
+    except (BrokerUnavailable, DecoderUnavailable):
+        raise  # nothing was found out: the process ends, and the next one asks again
+    except Exception as unexpected:  # the message boundary: the other advisers are heard
+        return abstention(sheet, adviser, f"the engine failed ({type(unexpected).__name__})")
 
 
 def _said(topic: faust.TopicT, evidence: ModelEvidence) -> Outgoing:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 
+from stream.treatment import folded
 from wire.assessment import Treatment
 
 
@@ -47,12 +48,13 @@ def unknown_flags(flags: Iterable[str], plans: Sequence[Plan]) -> list[str]:
 
 
 def _folded(words: Iterable[str]) -> set[str]:
-    return {word.strip().casefold() for word in words}
+    return {folded(word) for word in words}
 
 
 def not_before(plan: Plan, treatment: Treatment | None, when: datetime | None) -> datetime | None:
     """Return from when on a plan may be started again; None: at once, as far as is known."""
-    started = treatment.started.get(plan.code) if treatment is not None else None
+    starts = {} if treatment is None else treatment.started
+    started = max((at for code, at in starts.items() if is_plan(plan, code)), default=None)
     if started is None or when is None:
         return None
     free = started + timedelta(days=plan.minimum_interval_days)
@@ -61,4 +63,9 @@ def not_before(plan: Plan, treatment: Treatment | None, when: datetime | None) -
 
 def nameable(code: str | None, plans: Sequence[Plan], treatment: Treatment | None) -> bool:
     """Tell whether a plan may be named: no site's data speak against it."""
-    return not any(plan.code == code and contraindicated(plan, treatment) for plan in plans)
+    return not any(is_plan(plan, code) and contraindicated(plan, treatment) for plan in plans)
+
+
+def is_plan(plan: Plan, code: str | None) -> bool:
+    """Tell whether a code, however it is written, is that of a plan."""
+    return code is not None and folded(code) == folded(plan.code)

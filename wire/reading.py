@@ -171,26 +171,28 @@ class Reader:
         partition: int,
         wanted: Callable[[Any], bool],
         *,
-        most: int,
-        within_s: float = math.inf,
+        since: datetime,
+        within_s: float,
     ) -> Any | None:
-        """Return the newest record that is wanted, among the last `most`; None where there is none.
+        """Return the newest record that is wanted, and came since a moment; None: there is none.
 
         Parameters
         ----------
         partition : of the topic as it is now.
+        within_s : None, too, where it was not found within so long; a broker that is busy or a
+            long log is no failure.
 
         Raises
         ------
-        BrokerUnavailable   no broker answers within `within_s`, or the topic is missing.
+        BrokerUnavailable   no broker answers, or the topic is missing.
         """
         deadline = time.monotonic() + within_s
         consumer, found = self._consumer, None
         try:
             (place,) = assign(consumer, topic, [partition])
-            first = consumer.beginning_offsets([place])[place]
             until = end = consumer.end_offsets([place])[place]
-            first = max(first, end - most)
+            came = _came(consumer, [place], since)[place]
+            first = end if came is None else came.offset
             while until > first and found is None:
                 begin = max(first, min(until - BACK, 4 * until - 3 * end))  # ever longer steps
                 consumer.seek(place, begin)
@@ -199,7 +201,7 @@ class Reader:
                         if record.offset < until and wanted(record):
                             found = record
                     if time.monotonic() > deadline:
-                        raise BrokerUnavailable(f"{topic} was not read within {within_s:g} s")
+                        return found
                 until = begin
         except KafkaError as error:
             raise unreachable(self._cluster, error, f"to read {topic}") from error

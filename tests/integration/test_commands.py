@@ -1,11 +1,12 @@
 """What operators ask a running stack by command, and what they are told."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.phantoms import write_series
 
+from identity.pseudonyms import Pseudonyms, load_or_make_key
 from wire.patient import Patient
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
@@ -37,7 +38,13 @@ def test_commands_show_what_is_there(running, tmp_path):
     state = Patient.model_validate_json(running.command("patient", patient_id).stdout)
     (therapy,) = [given.therapy for given in state.therapies]
     assert (therapy.plan, therapy.flags, therapy.limits.sum_mm) == ("carboplatin", ("frail",), 90.0)
-    assert therapy.start == datetime(2026, 3, 2, tzinfo=UTC)
+    key = load_or_make_key(running.folder / "home" / "pseudonym.key")
+    moved = timedelta(days=Pseudonyms(key).shift_days(patient_id))
+    assert therapy.start == datetime(2026, 3, 2, tzinfo=UTC) - moved, "as the images' dates are"
+    assert running.command("therapy", "add", patient_id, *given, "--shown").returncode == 0
+    running.settled()
+    state = Patient.model_validate_json(running.command("patient", patient_id).stdout)
+    assert state.therapies[-1].therapy.start == datetime(2026, 3, 2, tzinfo=UTC)
 
     assert running.command("topics", "create").returncode == 0
     assert running.command("topics", "describe").returncode == 0

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.stack import eventually
 
 from engines.loading import CATALOGUE
+from identity.pseudonyms import Pseudonyms, load_or_make_key
 from wire.cluster import Cluster
 from wire.envelope import Envelope
 from wire.evidence import ModelEvidence
@@ -81,8 +83,10 @@ def test_a_final_series_yields_one_recommendation_with_model_evidence(
     stack.worker("models")
     stack.wait_for_members("models", 1)
     plan = ("therapy", "add", patient_id, "--plan", "Study_1_Arm_1", "--flag", "frail")
-    start = max(r.event_time for r in found).date().isoformat()
-    assert stack.command(*plan, "--start", start).returncode == 0
+    shown = max(r.event_time for r in found)  # as dates of images are: shifted
+    key = load_or_make_key(stack.folder / "home" / "pseudonym.key")
+    real = shown + timedelta(days=Pseudonyms(key).shift_days(patient_id))
+    assert stack.command(*plan, "--start", real.date().isoformat()).returncode == 0
     eventually(
         lambda: any("elsewhere" in str(r.models) for r in heard(stack)),
         within_s=60,
@@ -92,6 +96,8 @@ def test_a_final_series_yields_one_recommendation_with_model_evidence(
     (view,) = last.models
     assert (view.engine, view.simulated, view.agrees) == ("elsewhere 0.9.0", True, None)
     assert last.plan == "Study_1_Arm_1"
+    (entered,) = stack.states()[patient_id]["therapies"]
+    assert entered["therapy"]["start"][:10] == shown.date().isoformat(), "moved as the images are"
     every = {one.id: one for one in said(stack, ModelEvidence)}
     question = every[view.evidence_id].question
     latest = {one.engine.name: one.notes for one in every.values() if one.question == question}
@@ -116,16 +122,21 @@ def test_the_newest_record_is_found_however_far_back(stack):
     with Reader(Cluster.plain(stack.kafka)) as reader:
         assert reader.partitions(topic) == RESULTS.partitions
 
-        def newest(value, most=10_000):
-            found = reader.newest(topic, partition, lambda r: r.value == value, most=most)
+        def newest(value, since=timedelta(hours=1)):
+            found = reader.newest(
+                topic,
+                partition,
+                lambda r: r.value == value,
+                since=datetime.now(UTC) - since,
+                within_s=30,
+            )
             return found and found.offset
 
         assert newest(b"799") == 1699
         assert newest(b"0") == 900
         assert newest(b"850") == 850
-        assert newest(b"850", most=800) is None
+        assert newest(b"850", since=timedelta(seconds=-60)) is None, "before that moment"
         assert newest(b"no such") is None
-        assert reader.newest(topic, partition + 1, lambda r: True, most=10) is None
 
 
 def test_plans_are_compared_by_the_pixels_of_the_lesion(stack, tmp_path, monkeypatch):

@@ -230,3 +230,54 @@ def test_order_and_repetition_of_evidence_leave_no_trace(random, p):
     one, _ = told([*events, *after])
     other, _ = told([*events, therapy, *asked])
     assert facts(one) == facts(other)
+
+
+def test_what_is_held_back_is_given_back_once_a_clinician_has_decided():
+    careful = choose("longitudinal", {"disagreement": "hold-back"})
+    events = series({"a": (A, 20.0)}) + series({"a": (A, 12.0)}, study=2)
+    patient, _ = told(events, policy=careful)
+    patient, words = beside(patient, 2, Says(0.6), policy=careful)
+    (held,) = kinds(words, Recommendation)
+    signed = act("sign-off", held.recommendation_id, number=3)
+    patient, words = told([signed], patient, first_offset=1, policy=careful)
+    (said,) = kinds(words, Recommendation)
+    assert (said.action, said.sign_off) == ("maintain-or-reduce", "signed-off")
+    _, words = beside(patient, 2, Says(0.7, version="0.2.0"), policy=careful, offset=9500)
+    (later,) = kinds(words, Recommendation)
+    assert later.action == "maintain-or-reduce", "what was signed stays what was signed"
+    assert later.rationale.startswith("signed-off by nurse 3; ")
+
+
+def test_an_answer_replaces_an_abstention_and_not_the_other_way_round():
+    patient, _ = visits(20.0, 12.0)
+    patient, _ = beside(patient, 2, Says(EngineFailed("out of memory")))
+    patient, words = beside(patient, 2, Says(0.2), offset=9001)
+    assert "target lesions measure" in kinds(words, Recommendation)[0].models[0].text
+    _, words = beside(patient, 2, Says(EngineFailed("out of memory")), offset=9002)
+    assert words == []
+
+
+def test_of_one_version_the_last_answer_is_heard():
+    patient, _ = visits(20.0, 12.0)
+    for number, days in enumerate((42.0, 84.0, 63.0)):
+        evidence = consult(final(patient, 2), Says(0.2), days)
+        patient, _ = told([evidence], patient, first_offset=9000 + number)
+        (heard,) = [r.models for r in patient.recommendations.values() if r.models]
+        assert f"in {days:.0f} days" in heard[0].text
+
+
+def test_however_many_questions_there_were_the_last_one_is_answered():
+    """A rebuild folds all evidence before the actions that led to it."""
+    events = series({"a": (A, 20.0)}, images=8)
+    entered = [
+        act("therapy", number=n, therapy=Therapy(plan=f"p{n}", start=START + timedelta(days=n)))
+        for n in range(24)
+    ]
+    patient, asked = told(events)[0], []
+    for number, therapy in enumerate(entered):
+        patient, _ = told([therapy], patient, first_offset=number)
+        asked.append(consult(final(patient, 1), Says(0.2), 42.0))
+    rebuilt, _ = told([*events, *asked])
+    rebuilt, _ = told(entered, rebuilt)
+    (heard,) = [r.models for r in rebuilt.recommendations.values() if r.models]
+    assert heard[0].evidence_id == asked[-1].id

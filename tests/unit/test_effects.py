@@ -183,7 +183,7 @@ def test_the_largest_target_is_looked_at_and_every_plan_compared():
     assert (said.simulated, said.leans) == (True, "none")
     assert said.findings == lesion.findings[:1]
     assert said.text == (
-        "L1 (16.0 mm), its diameter in 84 days; best b: -30% (80 %: -60% to 0%); "
+        "SIMULATED. L1 (16.0 mm), its diameter in 84 days; best b: -30% (80 %: -60% to 0%); "
         "next best a: -10% (80 %: -30% to +10%)"
     )
 
@@ -196,7 +196,7 @@ def test_a_plan_that_flags_speak_against_is_never_named():
     assert [p.code for p in said.plans] == ["a", "c"]
     assert "Plan B" not in said.to_json().decode()
     nothing = consult(final(patient, 1), adviser(plans=plans[1:2]))
-    assert nothing.text.startswith("no recommendation, because no plan")
+    assert nothing.text.startswith("SIMULATED. no recommendation, because no plan")
     assert nothing.plans == ()
 
 
@@ -256,7 +256,7 @@ def test_where_there_is_no_answer_there_is_a_reason():
         said = consult(final(patient, 1), one)
         assert said.status == "abstained"
         assert why in said.text
-        assert said.text.startswith("no recommendation, because ")
+        assert said.text.startswith("SIMULATED. no recommendation, because ")
     other = final(patient, 1).model_copy(update={"modality": "MR"})
     assert "not made for modality MR" in consult(other, adviser()).reason
     large, _ = visits(40.0)

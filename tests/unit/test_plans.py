@@ -7,11 +7,11 @@ from support.folding import told
 from support.records import START, act, series
 from support.visits import A
 
-from stream.judge import flags_of, treatment_of
 from stream.plans import Plan, contraindicated, nameable, not_before, unknown_flags
 from stream.policies import PolicyError, choose
+from stream.treatment import flags_of, limits_of, treatment_of
 from wire.assessment import Treatment
-from wire.records import Recommendation, Therapy
+from wire.records import Limits, Recommendation, Therapy
 
 CISPLATIN = Plan(
     code="cisplatin-3w", name="Cisplatin", contraindications=("renal",), minimum_interval_days=21
@@ -44,8 +44,8 @@ def test_a_flag_holds_until_it_is_withdrawn():
     first = act("therapy", number=1, therapy=Therapy(plan="cisplatin-3w", flags=("renal", "frail")))
     second = act("therapy", number=2, therapy=Therapy(plan="carbo"))
     over = act("therapy", number=3, therapy=Therapy(plan="carbo", flags_withdrawn=("RENAL",)))
-    assert flags_of(told([second, first])[0]) == {"renal", "frail"}
-    assert flags_of(told([over, second, first])[0]) == {"frail"}
+    assert flags_of(told([second, first])[0].therapies) == {"renal", "frail"}
+    assert flags_of(told([over, second, first])[0].therapies) == {"frail"}
 
 
 def test_a_study_is_treated_with_what_came_before_the_next():
@@ -56,9 +56,9 @@ def test_a_study_is_treated_with_what_came_before_the_next():
         )
     ]
     patient, _ = told(entered)
-    assert treatment_of(patient, START) is None
-    assert treatment_of(patient, START + timedelta(days=42)).plan == "cisplatin-3w"
-    now = treatment_of(patient, None)
+    assert treatment_of(patient.therapies, START) is None
+    assert treatment_of(patient.therapies, START + timedelta(days=42)).plan == "cisplatin-3w"
+    now = treatment_of(patient.therapies, None)
     assert now.start == START + timedelta(days=90)
     assert now.started == {"carbo": START + timedelta(days=50), "cisplatin-3w": now.start}
 
@@ -91,3 +91,20 @@ def test_plans_that_cannot_be_used_are_told(plans):
 
 def test_plans_are_part_of_the_policys_version():
     assert SITE.version != choose("longitudinal").version
+
+
+def test_a_flag_holds_however_many_therapies_come_after_it():
+    entered = [act("therapy", therapy=Therapy(flags=("renal",), limits=Limits(sum_mm=30.0)))]
+    entered += [
+        act("therapy", number=number, therapy=Therapy(plan="carbo")) for number in range(1, 90)
+    ]
+    patient, _ = told(entered)
+    assert len(patient.therapies) == 50
+    assert flags_of(patient.therapies) == {"renal"}
+    assert limits_of(patient.therapies).sum_mm == 30.0
+
+
+def test_a_code_is_that_of_a_plan_however_it_is_written():
+    assert not nameable(" Cisplatin-3W", [CISPLATIN], treated("renal"))
+    started = treated(**{"CISPLATIN-3w": START})
+    assert not_before(CISPLATIN, started, START) == START + timedelta(21)
