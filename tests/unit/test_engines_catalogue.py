@@ -14,7 +14,6 @@ from engines import (
     DEFAULT_ENGINE,
     CatalogueError,
     EngineCard,
-    EngineError,
     NotScorable,
     list_engines,
     load_engine,
@@ -140,11 +139,6 @@ def test_renamed_folder_is_refused(catalogue):
     (catalogue / DEFAULT_ENGINE).rename(catalogue / "other")
     with pytest.raises(CatalogueError, match="other"):
         list_engines(catalogue)
-
-
-def test_cuda_says_what_is_missing():
-    with pytest.raises(EngineError, match=r"TensorRT.*cpu"):
-        load_engine(DEFAULT_ENGINE, device="cuda")
 
 
 @pytest.mark.parametrize("arguments", [{"threads": 0}, {"device": "tpu"}])
