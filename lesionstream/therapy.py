@@ -84,7 +84,7 @@ def add(
 def _moved(patient_id: str, real: datetime) -> datetime:
     """Return a date as the images of a patient say it: moved by the days that the key gives.
 
-    Studies are compared with it, and no real date of a patient's treatment may stand on a topic.
+    Studies are compared with it.
 
     Raises
     ------
