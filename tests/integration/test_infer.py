@@ -87,7 +87,7 @@ def test_a_table_for_people_and_exit_code_0(tmp_path):
     [
         (["/not/there"], "/not/there: No such file"),
         ([".", "--engine", "nothing"], "nothing"),
-        ([".", "--device", "cuda"], "TensorRT"),
+        ([".", "--device", "cuda"], "cannot run on cuda"),
         ([], "Missing argument"),
     ],
 )
