@@ -20,7 +20,7 @@ from engines.card import (
     OperatingPoints,
 )
 from engines.classifier import Classifier, view_probability, view_size
-from engines.detector import INPUT_SHAPE, Detector, field_maps
+from engines.detector import TAKEN, Detector, field_maps
 from engines.enclosed import check_enclosed
 from engines.errors import CatalogueError, EngineFailed
 from engines.known_answer import ask
@@ -83,7 +83,7 @@ def add_onnx(path: Path, told: Told, catalogue: Path) -> EngineCard:
 
 
 def _card(path: Path, model: Model, told: Told) -> EngineCard:
-    detector = model.input_shape == INPUT_SHAPE
+    detector = model.input_shape in TAKEN
     axes = "NHWC" if model.input_shape[-1] in (1, 3) else "NCHW"
     if len(model.input_shape) != len(axes):
         raise EngineFailed(f"takes {model.input_shape}: four axes are expected, NCHW or NHWC")

@@ -19,6 +19,9 @@ from engines.protocol import Candidate, CtSlice, Preparation, Prepared, Score
 
 HEAT, DIAMETER = "heat", "diameter_mm"
 INPUT_SHAPE = (1, 1, HEIGHT, WIDTH)
+TAKEN = (INPUT_SHAPE, (-1, *INPUT_SHAPE[1:]))
+"""Inputs that a detector's file may have: of one field, or of a batch of any size."""
+
 MAP_SHAPE = (1, 1, HEIGHT // CELL_MM, WIDTH // CELL_MM)
 
 _PICTURE = 64  # longest side of the heat map that goes with a finding
@@ -30,7 +33,7 @@ class Detector:
     Parameters
     ----------
     card : its description.
-    model : input `INPUT_SHAPE`, float32 in [0, 1]; outputs `heat` in [0, 1], the probability of a
+    model : input of `TAKEN`, float32 in [0, 1]; outputs `heat` in [0, 1], the probability of a
         lesion centred in each cell of 2 mm, and `diameter_mm`, both of `MAP_SHAPE`.
 
     Raises
@@ -39,10 +42,10 @@ class Detector:
     """
 
     def __init__(self, card: EngineCard, model: Model) -> None:
-        if model.input_shape != INPUT_SHAPE or card.input.shape != INPUT_SHAPE:
+        if model.input_shape not in TAKEN or card.input.shape != model.input_shape:
             raise EngineFailed(
-                f"a detector takes {INPUT_SHAPE}; model.onnx takes {model.input_shape}, "
-                f"engine.json says {card.input.shape}"
+                f"a detector takes {TAKEN[0]} or {TAKEN[1]}; model.onnx takes "
+                f"{model.input_shape}, engine.json says {card.input.shape}"
             )
         if set(model.outputs) != {HEAT, DIAMETER}:
             raise EngineFailed(f"outputs are {model.outputs}, not {HEAT} and {DIAMETER}")

@@ -58,8 +58,6 @@ def export(
     proto, _ = tf2onnx.convert.from_function(
         probability, input_signature=spec, opset=OPSET, inputs_as_nchw=["view"]
     )
-    for end in (proto.graph.input[0], proto.graph.output[0]):
-        end.type.tensor_type.shape.dim[0].dim_param = "batch"
     path = folder / "model.onnx"
     names = {proto.graph.input[0].name: "view", proto.graph.output[0].name: "probability"}
     save(proto, path, names)

@@ -43,7 +43,7 @@ class Ensemble:
 
 
 def join(ensemble: Ensemble, calibration: Calibration) -> Graph:
-    """Join the nets: (1, H, W, 1) float32 in [0, 1] -> `heat`, `diameter_mm` (1, h, w, 1)."""
+    """Join the nets: (N, H, W, 1) float32 in [0, 1] -> `heat`, `diameter_mm` (N, h, w, 1)."""
     import keras  # heavy, training only
     import tensorflow as tf
 
@@ -85,12 +85,13 @@ class Joined:
 
 
 def _seen(net: Any, field: Any, flips: int) -> Any:
-    """Mean maps of one net over flips: (1, h, w, 2)."""
+    """Mean maps of one net over flips: (N, h, w, 2)."""
     import tensorflow as tf
 
     chosen = FLIPS[:flips]
     maps = net(tf.concat([_flip(field, axes) for axes in chosen], axis=0), training=False)
-    return _mean([_flip(maps[i : i + 1], axes) for i, axes in enumerate(chosen)])
+    apart = tf.split(maps, len(chosen), axis=0)
+    return _mean([_flip(part, axes) for part, axes in zip(apart, chosen, strict=True)])
 
 
 def _mean(maps: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ from engines.card import (
     OperatingPoints,
     Variant,
 )
-from engines.detector import INPUT_SHAPE
+from engines.detector import TAKEN
 from engines.preprocess import HU_WINDOW
 from training.recipes import RECIPES, SHIPPED
 from training.sources import CHEST_CT, luna_sources
@@ -64,7 +64,7 @@ def write_card(folder: Path, outcome: Outcome) -> EngineCard:
         simulated=False,
         description=_description(outcome),
         accepted=CHEST_CT,
-        input=InputSpec(shape=INPUT_SHAPE, axes="NCHW", spacing_mm=1.0, hu_window=HU_WINDOW),
+        input=InputSpec(shape=TAKEN[1], axes="NCHW", spacing_mm=1.0, hu_window=HU_WINDOW),
         operating_points=OperatingPoints(screen=SCREEN, alarm=outcome.alarm),
         calibration_shift=outcome.shift,
         training_data=luna_sources(_USE),

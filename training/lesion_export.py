@@ -19,7 +19,7 @@ def export(ensemble: Ensemble, calibration: Calibration, path: Path) -> None:
 
     Parameters
     ----------
-    path : the file; input `field` (1, 1, 256, 352), outputs `heat` and `diameter_mm`.
+    path : the file; input `field` (batch, 1, 256, 352), outputs `heat` and `diameter_mm`.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def export(ensemble: Ensemble, calibration: Calibration, path: Path) -> None:
     import tf2onnx
 
     _, _, height, width = INPUT_SHAPE
-    spec = (tf.TensorSpec((1, height, width, 1), tf.float32, name="field"),)
+    spec = (tf.TensorSpec((None, height, width, 1), tf.float32, name="field"),)
     graph = tf.function(join(ensemble, calibration), input_signature=spec)
     proto, _ = tf2onnx.convert.from_function(
         graph,

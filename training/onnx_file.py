@@ -10,7 +10,7 @@ OPSET = 17
 
 
 def save(proto: Any, path: Path, names: Mapping[str, str]) -> None:
-    """Give the graph's ends their promised names, check it, write it.
+    """Give the graph's ends their promised names and a free first axis that of a batch; write it.
 
     Parameters
     ----------
@@ -20,6 +20,9 @@ def save(proto: Any, path: Path, names: Mapping[str, str]) -> None:
 
     for end in (*proto.graph.input, *proto.graph.output):
         end.name = names[end.name]
+        first = end.type.tensor_type.shape.dim[0]
+        if not first.dim_value:
+            first.dim_param = "batch"
     for node in proto.graph.node:
         for ends in (node.input, node.output):
             for i, old in enumerate(ends):
