@@ -1,6 +1,6 @@
 # Every target that needs the tools makes them first (`make setup`), so a fresh clone starts anywhere.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-training chaos soak bench bench-check bench-peers conformance audit lint format types up down docs lock clean
+.PHONY: help setup setup-tests demo test test-training test-tensorrt test-gpu chaos soak bench bench-check bench-peers conformance audit lint format types up down docs lock clean
 
 BIN := .venv/bin
 PEERS := .venv-bench/bin
@@ -27,6 +27,14 @@ test: setup-tests ## all tests that need no GPU (ARGS=... goes to pytest)
 test-training: setup-tests ## the tests of what makes engines; installs the `train` extra (1 GB) first
 	@$(BIN)/pip install --quiet -e '.[train,keras2]'
 	@REQUIRE_TRAINING=1 $(BIN)/python -m pytest tests/networks tests/unit/test_keras_import.py $(ARGS)
+
+test-tensorrt: setup-tests ## each call to TensorRT against the bindings of 10.6 and 11 (3 MB, no GPU)
+	@$(BIN)/pip download --quiet --no-deps --only-binary :all: --dest .venv/tensorrt tensorrt-cu12-bindings==10.6.0.post2
+	@$(BIN)/pip download --quiet --no-deps --only-binary :all: --dest .venv/tensorrt tensorrt-cu13-bindings==11.4.0.106
+	@REQUIRE_TENSORRT=1 $(BIN)/python -m pytest tests/bindings $(ARGS)
+
+test-gpu: ## the tests that need a GPU, with the `gpu` extra installed; builds plans first
+	@exec $(BIN)/python -m pytest -m gpu tests/gpu tests/contract $(ARGS)
 
 chaos: setup-tests ## fifteen kinds of faults on a whole stack, and six broken builds that they must see (SEED=1)
 	@SEED="$(or $(SEED),1)" exec $(BIN)/python -m pytest -n 2 --dist worksteal -m chaos tests/reliability $(ARGS)

@@ -63,12 +63,27 @@ def devices(driver: str = DRIVER) -> list[Device]:
         cuda = ctypes.CDLL(driver)
     except OSError as error:
         raise NoCuda(f"no NVIDIA driver ({driver} is not there)") from error
-    _ask(cuda, "cuInit", ctypes.c_uint(0))
+    ask(cuda, "cuInit", ctypes.c_uint(0))
     count = ctypes.c_int()
-    _ask(cuda, "cuDeviceGetCount", ctypes.byref(count))
+    ask(cuda, "cuDeviceGetCount", ctypes.byref(count))
     if count.value < 1:
         raise NoCuda("the NVIDIA driver knows no device")
     return [_device(cuda, number) for number in range(count.value)]
+
+
+def ask(cuda: ctypes.CDLL, function: str, *arguments: object) -> None:
+    """Call a function of the driver.
+
+    Raises
+    ------
+    NoCuda  it answers with an error, or has no such function.
+    """
+    try:
+        code = int(getattr(cuda, function)(*arguments))
+    except AttributeError as error:
+        raise NoCuda(f"the NVIDIA driver has no {function}: too old") from error
+    if code:
+        raise NoCuda(f"the NVIDIA driver answers {function} with error {code}{_name(cuda, code)}")
 
 
 def lacking(driver: str = DRIVER) -> str:
@@ -85,27 +100,17 @@ def lacking(driver: str = DRIVER) -> str:
 
 def _device(cuda: ctypes.CDLL, number: int) -> Device:
     handle, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
-    _ask(cuda, "cuDeviceGet", ctypes.byref(handle), ctypes.c_int(number))
-    _ask(cuda, "cuDeviceGetName", name, ctypes.c_int(_NAME_BYTES), handle)
+    ask(cuda, "cuDeviceGet", ctypes.byref(handle), ctypes.c_int(number))
+    ask(cuda, "cuDeviceGetName", name, ctypes.c_int(_NAME_BYTES), handle)
     capability = []
     for attribute in (_MAJOR, _MINOR):
         value = ctypes.c_int()
-        _ask(cuda, "cuDeviceGetAttribute", ctypes.byref(value), ctypes.c_int(attribute), handle)
+        ask(cuda, "cuDeviceGetAttribute", ctypes.byref(value), ctypes.c_int(attribute), handle)
         capability.append(value.value)
     memory = ctypes.c_size_t()
-    _ask(cuda, "cuDeviceTotalMem_v2", ctypes.byref(memory), handle)
+    ask(cuda, "cuDeviceTotalMem_v2", ctypes.byref(memory), handle)
     major, minor = capability
     return Device(name.value.decode("utf-8", "replace"), (major, minor), memory.value)
-
-
-def _ask(cuda: ctypes.CDLL, function: str, *arguments: object) -> None:
-    """Call a function of the driver; whatever it answers but 0 is why there is no device."""
-    try:
-        code = int(getattr(cuda, function)(*arguments))
-    except AttributeError as error:
-        raise NoCuda(f"the NVIDIA driver has no {function}: too old") from error
-    if code:
-        raise NoCuda(f"the NVIDIA driver answers {function} with error {code}{_name(cuda, code)}")
 
 
 def _name(cuda: ctypes.CDLL, code: int) -> str:

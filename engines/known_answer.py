@@ -60,7 +60,7 @@ def wrong(card: EngineCard, precision: str, first: KnownAnswers, now: KnownAnswe
     card : its known answers hold, where it has some for this precision.
     first : what this engine, as it was loaded, said first.
     """
-    known = card.known_answers.get(precision)
+    known = card.known_answers.get("fp32" if precision == "fp16" else precision)
     for answers, tolerance, whose in ((known, ELSEWHERE, "its card"), (first, HERE, "its start")):
         if answers is None:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import ValidationError
 
@@ -18,7 +18,9 @@ from engines.enclosed import check_enclosed
 from engines.errors import CatalogueError, EngineError, EngineFailed
 from engines.forecaster import Forecaster
 from engines.model import Model
+from engines.on_gpu import GpuOptions, on_gpu
 from engines.protocol import Engine
+from engines.tensorrt_runtime import TensorRtModel
 
 DEFAULT_ENGINE = "lesion"
 DEFAULT_FORECASTER = "response"
@@ -28,7 +30,8 @@ TRAINED_ON = "patients.txt"
 """In an engine's folder: the patients its training saw, a line each."""
 
 Runtime = Literal["onnxruntime", "openvino"]
-Precision = Literal["auto", "fp32", "bf16", "int8"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 
 _CARD, _MODEL = "engine.json", "model.onnx"
 _TASKS: dict[str, Callable[[EngineCard, Model], Engine]] = {
@@ -65,23 +68,32 @@ def read_card(name: str, *, catalogues: Sequence[Path] = (CATALOGUE,)) -> Engine
 def load_engine(
     name: str,
     *,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     runtime: Runtime = "onnxruntime",
     precision: Precision = "auto",
     threads: int | None = None,
     catalogues: Sequence[Path] = (CATALOGUE,),
+    gpu: GpuOptions | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Engine:
-    """Load an engine, checked against its card; takes some tenths of a second.
+    """Load an engine, checked against its card.
+
+    Takes some tenths of a second; on a GPU, once for each card and version, the minutes of a build.
 
     Parameters
     ----------
     name : folder in the catalogue, e.g. ``DEFAULT_ENGINE``.
-    device : "cpu" and, in this version, "auto" are the CPU.
-    runtime : what computes there; "openvino" needs the extra of that name.
-    precision : "auto" is what the card says; "bf16" is for OpenVINO only.
-    threads : that one inference may use, >= 1; by default 1, since workers scale by processes
-        and one thread answers with the same bits on every machine of a kind.
+    device : "cuda" is the first GPU of this process, "auto" the same where it can be had, else the
+        CPU.
+    runtime : what computes on the CPU; "openvino" needs the extra of that name. With "auto" it is
+        a wish for the CPU.
+    precision : "auto" is what the card says on the CPU, and fp32 on a GPU; "bf16" is for OpenVINO
+        only, "fp16" for GPUs only.
+    threads : that one inference may use on the CPU, >= 1; by default 1, since workers scale by
+        processes and one thread answers with the same bits on every machine of a kind.
     catalogues : as for `list_engines`.
+    gpu : how plans come about there; by default each load builds its own.
+    tell : told in words why "auto" is the CPU.
 
     Raises
     ------
@@ -91,16 +103,24 @@ def load_engine(
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    if device not in ("auto", "cpu", "cuda"):
+    if device not in get_args(Device):
         raise ValueError(f"device must be auto, cpu or cuda, not {device!r}")
     folder = find_engine(name, catalogues=catalogues)
     card = _read_card(folder)
-    if device == "cuda":
-        why = cuda.lacking() or "the TensorRT backend is not part of this version"
-        raise EngineError(f"engine {name} cannot run on cuda: {why}. Use device cpu (or auto).")
     made = _TASKS.get(card.task)
     if made is None:
         raise EngineError(f"engine {name}: its task, {card.task}, is none of {', '.join(_TASKS)}")
+    if device == "cuda" or (device == "auto" and runtime != "openvino" and precision != "bf16"):
+        why = cuda.lacking()
+        if not why:
+            try:
+                return made(card, _opened_on_gpu(folder, card, precision, gpu))
+            except EngineFailed as error:
+                why = str(error)
+        if device == "cuda":
+            raise EngineError(f"engine {name} cannot run on cuda: {why}. Use device cpu (or auto).")
+        if tell is not None:
+            tell(why)
     try:
         return made(card, _opened(folder, card, runtime, precision, threads or 1))
     except EngineFailed as error:
@@ -154,17 +174,36 @@ def load_model(
     return card, _opened(folder, card, runtime, precision, threads)
 
 
+def load_on_gpu(
+    name: str,
+    *,
+    precision: Precision = "auto",
+    catalogues: Sequence[Path] = (CATALOGUE,),
+    gpu: GpuOptions | None = None,
+) -> tuple[EngineCard, TensorRtModel]:
+    """Load an engine's network alone, on the first GPU of this process.
+
+    Raises
+    ------
+    CatalogueError, EngineError  as `load_engine` with the device cuda.
+    EngineFailed    TensorRT cannot build or load it.
+    """
+    why = cuda.lacking()
+    if why:
+        raise EngineError(f"engine {name} cannot run on cuda: {why}. Use device cpu (or auto).")
+    folder = find_engine(name, catalogues=catalogues)
+    card = _read_card(folder)
+    return card, _opened_on_gpu(folder, card, precision, gpu)
+
+
 def _opened(
     folder: Path, card: EngineCard, runtime: Runtime, precision: Precision, threads: int
 ) -> Model:
-    """Open the file of the precision that is wanted; every file of the engine must be whole."""
+    """Open the file of the precision that is wanted, on the CPU."""
     wanted = card.precision if precision == "auto" else precision
-    files = {"fp32": (_MODEL, card.sha256), "bf16": (_MODEL, card.sha256)}
-    files |= {v.precision: (f"model.{v.precision}.onnx", v.sha256) for v in card.variants}
-    if wanted not in files:
-        raise EngineError(f"engine {card.name} has no {wanted} file. Use precision auto.")
-    checked = {name: _checked_model(folder, name, sha256) for name, sha256 in files.values()}
-    path = checked[files[wanted][0]]
+    if wanted == "fp16":
+        raise EngineError("fp16 needs a GPU: use device cuda, or precision auto.")
+    path = _file(folder, card, wanted)
     if runtime == "openvino":
         from engines.openvino_runtime import OpenVinoModel  # an extra
 
@@ -176,6 +215,34 @@ def _opened(
     from engines.onnx_runtime import OnnxModel  # keeps `import engines` cheap
 
     return OnnxModel(path, threads=threads, precision=wanted)
+
+
+def _opened_on_gpu(
+    folder: Path, card: EngineCard, precision: Precision, options: GpuOptions | None
+) -> TensorRtModel:
+    """Open the file of the precision that is wanted, on a GPU."""
+    wanted = "fp32" if precision == "auto" else precision
+    if wanted == "bf16":
+        raise EngineError("bf16 is for the runtime openvino: use precision fp16, or device cpu.")
+    path = _file(folder, card, wanted)
+    cpu: Precision = "int8" if wanted == "int8" else "fp32"
+    return on_gpu(
+        card.name,
+        path,
+        wanted,
+        lambda: _opened(folder, card, "onnxruntime", cpu, 1),
+        options or GpuOptions(),
+    )
+
+
+def _file(folder: Path, card: EngineCard, precision: str) -> Path:
+    """Return the file that a precision comes from; every file of the engine must be whole."""
+    files = dict.fromkeys(("fp32", "fp16", "bf16"), (_MODEL, card.sha256))
+    files |= {v.precision: (f"model.{v.precision}.onnx", v.sha256) for v in card.variants}
+    if precision not in files:
+        raise EngineError(f"engine {card.name} has no {precision} file. Use precision auto.")
+    checked = {name: _checked_model(folder, name, sha256) for name, sha256 in files.values()}
+    return checked[files[precision][0]]
 
 
 def find_engine(name: str, *, catalogues: Sequence[Path] = (CATALOGUE,)) -> Path:

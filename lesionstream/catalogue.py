@@ -3,11 +3,13 @@
 import json
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
@@ -24,9 +26,15 @@ from engines import (
     load_engine,
 )
 from engines.adding import Told, add_onnx
-from engines.loading import CATALOGUE, find_engine, read_card
+from engines.loading import CATALOGUE, find_engine, load_on_gpu, read_card
+from engines.on_gpu import GpuOptions
+from engines.plan_store import PlanStore
+from engines.tensorrt_runtime import TensorRtModel
 from lesionstream.console import out, print_json, say
+from lesionstream.plan_progress import PlanProgress
 from lesionstream.settings import settings
+
+log = structlog.get_logger(__name__)
 
 _KERAS = (".keras", ".h5")
 _SUFFIXES = (".onnx", *_KERAS)
@@ -60,14 +68,25 @@ def load(
     EngineError  as `engines.load_engine`.
     """
     wanted = settings()
-    return load_engine(
-        name or engine_in_use(),
-        device=device or wanted.device,  # type: ignore[arg-type]
-        runtime=wanted.runtime,
-        precision=wanted.precision,
-        threads=threads or wanted.engine_threads,
-        catalogues=catalogues(),
-    )
+    chosen = name or engine_in_use()
+    with PlanProgress(chosen) as watch:
+        return load_engine(
+            chosen,
+            device=device or wanted.device,  # type: ignore[arg-type]
+            runtime=wanted.runtime,
+            precision=wanted.precision,
+            threads=threads or wanted.engine_threads,
+            catalogues=catalogues(),
+            gpu=GpuOptions(PlanStore(wanted.plans_folder), watch=watch),
+            tell=_tell_of_cpu,
+        )
+
+
+@lru_cache(maxsize=8)
+def _tell_of_cpu(why: str) -> None:
+    """Say once why a GPU is not used; louder where there is one."""
+    tell = log.info if why.startswith("no NVIDIA driver") else log.warning
+    tell("engines compute on the CPU", why=why)
 
 
 def promoted() -> list[str]:
@@ -160,6 +179,8 @@ def bench(name: str | None, *, seconds: float, as_json: bool) -> None:
         how = {"backend": engine.backend, "precision": engine.precision, "threads": threads}
         rows.append({"engine": chosen, **how, **_timed(engine, seconds)})
         engine.close()
+        if engine.backend == TensorRtModel.backend:
+            break  # threads of the CPU change nothing there; batches: benchmarks/gpu.sh
     if as_json:
         print_json(rows)
         return
@@ -167,6 +188,20 @@ def bench(name: str | None, *, seconds: float, as_json: bool) -> None:
     for row in rows:
         table.add_row(*(f"{v:.1f}" if isinstance(v, float) else str(v) for v in row.values()))
     out.print(table)
+
+
+def build(name: str | None, precision: str) -> None:
+    """Build an engine's TensorRT plan for the GPU of this machine, unless it is there."""
+    chosen, store = name or engine_in_use(), PlanStore(settings().plans_folder)
+    with PlanProgress(chosen) as watch:
+        card, model = load_on_gpu(
+            chosen,
+            precision=precision,  # type: ignore[arg-type]
+            catalogues=catalogues(),
+            gpu=GpuOptions(store, watch=watch),
+        )
+    model.close()
+    say(f"{card.name} {card.version}, {precision}: its plan lies in {store.folder}.")
 
 
 def _timed(engine: Engine, seconds: float) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The commands around engines: the catalogue, training, evaluation."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,18 @@ import typer
 
 from lesionstream.cli_options import Json, Jsonl
 
+
+class PlanPrecision(StrEnum):
+    """What a plan computes in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
 engines_app = typer.Typer(
-    no_args_is_help=True, help="The catalogue: list, info, add, promote, rollback, compare, bench."
+    no_args_is_help=True,
+    help="The catalogue: list, info, add, promote, rollback, compare, bench, build.",
 )
 train_app = typer.Typer(no_args_is_help=True, help="Train an engine; needs the `train` extra.")
 evaluate_app = typer.Typer(no_args_is_help=True, help="Measure an engine on labelled images.")
@@ -85,6 +96,19 @@ def engines_bench(
     from lesionstream import catalogue
 
     catalogue.bench(name, seconds=seconds, as_json=as_json)
+
+
+@engines_app.command("build")
+def engines_build(
+    name: Annotated[str | None, typer.Argument(help="Default: the one in use.")] = None,
+    precision: Annotated[
+        PlanPrecision, typer.Option(help="Workers take that of LESIONSTREAM_PRECISION.")
+    ] = PlanPrecision.FP32,
+) -> None:
+    """Build the TensorRT plan ahead of time; without it the first worker to start does."""
+    from lesionstream import catalogue
+
+    catalogue.build(name, precision.value)
 
 
 @train_app.command("lesion")

@@ -150,7 +150,8 @@ def _gpu() -> list[Check]:
         found = [f"{one.name}, {one.memory_bytes / 2**30:.0f} GiB" for one in cuda.devices()]
     except cuda.NoCuda as none:
         return [Check("gpu", f"{none}: engines compute on the CPU")]
-    return [Check("gpu", "; ".join([*found, "not used by this version: on the CPU"]))]
+    lacking = cuda.lacking()
+    return [Check("gpu", "; ".join([*found, *([f"unused: {lacking}"] if lacking else [])]))]
 
 
 def _kafka() -> list[Check]:

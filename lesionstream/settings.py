@@ -93,8 +93,11 @@ class Settings(BaseSettings):
     runtime: Literal["onnxruntime", "openvino"] = Field(
         "onnxruntime", description="what computes on a CPU; openvino is an extra"
     )
-    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
-        "auto", description="of the engine; auto is what its card says"
+    precision: Literal["auto", "fp32", "fp16", "bf16", "int8"] = Field(
+        "auto", description="of the engine; auto is what its card says, on a GPU fp32"
+    )
+    plans: Path | None = Field(
+        None, description="folder of TensorRT's plans; default: plans in the state folder"
     )
     engine_threads: int | None = Field(None, ge=1, description="CPU threads of the engine")
     policy: str = Field(
@@ -192,6 +195,11 @@ class Settings(BaseSettings):
     def receiving(self) -> Path:
         """Return where listeners write what is on its way in."""
         return self.home / "receiving"
+
+    @property
+    def plans_folder(self) -> Path:
+        """Return where TensorRT's plans lie."""
+        return self.plans or self.home / "plans"
 
     @property
     def quarantine(self) -> Path:

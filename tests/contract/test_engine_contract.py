@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from engines import CtSlice, Engine, EngineFailed, NotScorable, load_engine
+from engines import CtSlice, Engine, EngineFailed, NotScorable, cuda, load_engine
+from engines.on_gpu import GpuOptions
+from engines.plan_store import PlanStore
 
 
 def chest(seed, spacing=1.4):
@@ -130,3 +132,48 @@ class TestClassifierOnCpu(EngineContract):
     @staticmethod
     def load():
         return load_engine("textbook-256", device="cpu")
+
+
+ON_GPU = [
+    pytest.mark.gpu,
+    pytest.mark.timeout(900),  # a plan is built first
+    pytest.mark.skipif(bool(cuda.lacking()), reason=cuda.lacking()),
+]
+
+
+class OnGpu(EngineContract):
+    """An engine whose plans are built once for all its instances."""
+
+    name, precision = "", "fp32"
+    store = None
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def plans(cls, tmp_path_factory):
+        OnGpu.store = OnGpu.store or PlanStore(tmp_path_factory.mktemp("plans"))
+
+    @classmethod
+    def load(cls):
+        return load_engine(
+            cls.name, device="cuda", precision=cls.precision, gpu=GpuOptions(OnGpu.store)
+        )
+
+
+class TestDetectorOnGpu(OnGpu):
+    pytestmark = ON_GPU
+    name = "lesion"
+
+
+class TestDetectorInHalfPrecision(OnGpu):
+    pytestmark = ON_GPU
+    name, precision = "lesion", "fp16"
+
+
+class TestDetectorInEightBits(OnGpu):
+    pytestmark = ON_GPU
+    name, precision = "lesion", "int8"
+
+
+class TestClassifierOnGpu(OnGpu):
+    pytestmark = ON_GPU
+    name = "textbook-256"

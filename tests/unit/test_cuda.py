@@ -1,5 +1,6 @@
 """Whether there is a GPU: asked of a driver that is missing, ill, empty, or has two cards."""
 
+import ctypes
 import shutil
 import subprocess
 import sys
@@ -7,9 +8,21 @@ import sys
 import pytest
 
 from engines import EngineError, cuda, load_engine
+from engines.cuda_graph import CudaGraph
 
 SOURCE = r"""
 #include <string.h>
+static char done[256];
+const char *calls(void) { return done; }
+static int note(const char *call) { strcat(done, call); return strcmp(call, FAILS) ? 0 : 900; }
+int cuStreamBeginCapture_v2(void *stream, int mode) { return note(mode == 1 ? "begin " : "?"); }
+int cuStreamEndCapture(void *stream, void **graph) { *graph = done; return note("end "); }
+int cuGraphInstantiateWithFlags(void **run, void *graph, unsigned long long flags) {
+  *run = graph; return note(graph == done && !flags ? "make " : "?"); }
+int cuGraphDestroy(void *graph) { return note("drop "); }
+int cuGraphLaunch(void *run, void *stream) {
+  return note(run == done && stream == (void *)77 ? "launch " : "?"); }
+int cuGraphExecDestroy(void *run) { return note("close "); }
 int cuInit(unsigned flags) { return INIT; }
 int cuDeviceGetCount(int *count) { *count = COUNT; return 0; }
 int cuDeviceGet(int *device, int number) { *device = number; return 0; }
@@ -32,9 +45,10 @@ def driver(tmp_path):
     if compiler is None:
         pytest.skip("no C compiler to build a driver with")
 
-    def build(init=0, count=2, old=False):
+    def build(init=0, count=2, old=False, fails=""):
         path = tmp_path / "libcuda-stub.so"
         words = [f"-DINIT={init}", f"-DCOUNT={count}", *(["-DOLD"] if old else [])]
+        words += [f'-DFAILS="{fails}"']
         words += ["-include", "stddef.h", "-shared", "-fPIC", "-x", "c", "-", "-o", str(path)]
         subprocess.run([compiler, *words], input=SOURCE, text=True, check=True)
         return str(path)
@@ -95,3 +109,37 @@ def test_asking_ends_no_process_and_loads_nothing():
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def _calls(path):
+    library = ctypes.CDLL(path)
+    library.calls.restype = ctypes.c_char_p
+    return library.calls().decode().split()
+
+
+def test_work_is_noted_once_and_launched_by_one_call(driver):
+    path, worked = driver(), []
+    graph = CudaGraph(77, lambda: worked.append(len(_calls(path))), path)
+    assert worked == [1]  # between beginning and end
+    graph.launch()
+    graph.launch()
+    graph.close()
+    graph.close()
+    assert _calls(path) == ["begin", "end", "make", "drop", "launch", "launch", "close"]
+
+
+@pytest.mark.parametrize("fails", ["begin ", "end ", "make "])
+def test_work_that_cannot_be_noted_is_said(driver, fails):
+    with pytest.raises(cuda.NoCuda, match="error 900"):
+        CudaGraph(77, lambda: None, driver(fails=fails))
+
+
+def test_noting_ends_where_the_work_fails(driver):
+    path = driver()
+
+    def work():
+        raise RuntimeError("no work")
+
+    with pytest.raises(RuntimeError, match="no work"):
+        CudaGraph(77, work, path)
+    assert _calls(path) == ["begin", "end"]

@@ -1,0 +1,269 @@
+"""Our TensorRT engine beside raw TensorRT, on the GPU of this machine: `bash benchmarks/gpu.sh`.
+
+The limit is `execute_async_v3` on buffers that lie on the card: nothing is copied, nothing waited
+for. Ours copies each batch from pinned memory and its answers back. Both in turns, in one process,
+by the same plan; ratios are of medians of the turns.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice, repeat
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import DEFAULT_ENGINE, CtSlice, cuda, prepare
+from engines.known_answer import known_frames
+from engines.loading import CATALOGUE, load_engine, load_model
+from engines.parity import TOLERANCE, gap, views
+from engines.tensorrt_builder import build
+from engines.tensorrt_common import sizes
+from engines.tensorrt_runtime import TensorRtModel
+from engines.typed_onnx import PlanPrecision, typed
+
+TURNS = 5
+LATENCIES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One precision at one batch size; rates in frames a second, latencies of one batch in ms."""
+
+    precision: str
+    batch: int
+    build_s: float
+    gap: float
+    graph: bool
+    raw_rate: float
+    our_rate: float
+    ratio: float
+    raw_p50_ms: float
+    raw_p99_ms: float
+    our_p50_ms: float
+    our_p99_ms: float
+    latency_ratio: float
+    onnxruntime_cuda_rate: float | None
+
+
+class Raw:
+    """A plan on buffers that stay on the card: what TensorRT alone can do."""
+
+    def __init__(self, plan: bytes, batch: int) -> None:
+        import pycuda.driver as driver
+        import tensorrt as trt
+
+        driver.init()
+        self._primary = driver.Device(0).retain_primary_context()
+        self._primary.push()
+        self._logger = trt.Logger(trt.Logger.ERROR)
+        self._runtime = trt.Runtime(self._logger)
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        self._context = self._engine.create_execution_context()
+        self._stream = driver.Stream()
+        profile = self._engine.num_optimization_profiles - 1
+        self._context.set_optimization_profile_async(profile, self._stream.handle)
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        self._memory = []
+        for name in names:
+            if self._engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT:
+                self._context.set_input_shape(
+                    name, (batch, *sizes(self._engine.get_tensor_shape(name))[1:])
+                )
+        for name in names:
+            size = int(np.prod(sizes(self._context.get_tensor_shape(name)))) * 4
+            self._memory.append(driver.mem_alloc(size))
+            self._context.set_tensor_address(name, int(self._memory[-1]))
+        self.enqueue()
+        self.wait()
+
+    def enqueue(self) -> None:
+        assert self._context.execute_async_v3(self._stream.handle)
+
+    def wait(self) -> None:
+        self._stream.synchronize()
+
+    def close(self) -> None:
+        del self._context, self._engine, self._runtime
+        for memory in self._memory:
+            memory.free()
+        self._primary.pop()
+
+
+def measure(engine: str, precision: PlanPrecision, batch: int, timing: Path, seconds: float) -> Row:
+    """Build, compare, and measure one plan; `timing` is the file of TensorRT's timing cache."""
+
+    def told(phase: str, step: int, of: int) -> None:
+        print(f"\r{precision}, batch {batch}: {phase} {step}/{of}   ", end="", file=sys.stderr)
+
+    cpu_precision: Literal["fp32", "int8"] = "int8" if precision == "int8" else "fp32"
+    file = "model.int8.onnx" if precision == "int8" else "model.onnx"
+    onnx = typed((CATALOGUE / engine / file).read_bytes(), precision)
+    began = time.perf_counter()
+    built = build(onnx, batch=batch, timing=timing.read_bytes(), watch=told)
+    build_s = time.perf_counter() - began
+    timing.write_bytes(built.timing)
+    timing.with_name(f"{engine}-{precision}-{batch}.plan").write_bytes(built.plan)
+    ours = TensorRtModel(built.plan, precision=precision)
+    _, cpu = load_model(engine, precision=cpu_precision)
+    apart = gap(cpu, ours)
+    cpu.close()
+    raw = Raw(built.plan, batch)
+    frames = _pinned(ours, batch)
+    raw_rates, our_rates = [], []
+    for _ in range(TURNS):
+        raw_rates.append(_rate(lambda count: _raw_turn(raw, count), batch, seconds / TURNS))
+        our_rates.append(
+            _rate(lambda count: _our_turn(ours, frames, count), batch, seconds / TURNS)
+        )
+    raw_ms = _latencies(lambda: _raw_turn(raw, 1))
+    our_ms = _latencies(lambda: ours.run(frames[0]))
+    raw_rate, our_rate = statistics.median(raw_rates), statistics.median(our_rates)
+    raw_p50, our_p50 = float(np.median(raw_ms)), float(np.median(our_ms))
+    row = Row(
+        precision=precision,
+        batch=batch,
+        build_s=round(build_s, 1),
+        gap=apart,
+        graph=not ours.not_captured,
+        raw_rate=raw_rate,
+        our_rate=our_rate,
+        ratio=our_rate / raw_rate,
+        raw_p50_ms=raw_p50,
+        raw_p99_ms=float(np.percentile(raw_ms, 99)),
+        our_p50_ms=our_p50,
+        our_p99_ms=float(np.percentile(our_ms, 99)),
+        latency_ratio=our_p50 / raw_p50,
+        onnxruntime_cuda_rate=_onnxruntime(engine, batch, seconds) if precision == "fp32" else None,
+    )
+    raw.close()
+    ours.close()
+    print(f"\r{row}", file=sys.stderr)
+    return row
+
+
+def _pinned(model: TensorRtModel, batch: int) -> list[NDArray[np.float32]]:
+    """Return a few batches in pinned memory, where a decoder on the way to a GPU would put them."""
+    pictures = list(views(model.input_shape, 8))
+    batches = []
+    for first in range(3):
+        pinned = model.pinned(batch)
+        for i in range(batch):
+            pinned[i] = pictures[(first + i) % len(pictures)][0]
+        batches.append(pinned)
+    return batches
+
+
+def _raw_turn(raw: Raw, count: int) -> None:
+    for _ in range(count):
+        raw.enqueue()
+    raw.wait()
+
+
+def _our_turn(model: TensorRtModel, frames: list[NDArray[np.float32]], count: int) -> None:
+    endless: Iterator[NDArray[np.float32]] = (batch for some in repeat(frames) for batch in some)
+    for _ in model.stream(islice(endless, count)):
+        pass
+
+
+def _rate(turn: Callable[[int], None], batch: int, seconds: float) -> float:
+    """Return frames a second, of a turn that takes about so long."""
+    count = 4
+    while True:
+        began = time.perf_counter()
+        turn(count)
+        spent = time.perf_counter() - began
+        if spent >= seconds / 2:
+            return count * batch / spent
+        count = max(count * 2, int(count * seconds / max(spent, 1e-4)))
+
+
+def _latencies(once: Callable[[], object]) -> NDArray[np.float64]:
+    for _ in range(50):
+        once()
+    spent = []
+    for _ in range(LATENCIES):
+        began = time.perf_counter()
+        once()
+        spent.append((time.perf_counter() - began) * 1000)
+    return np.asarray(spent)
+
+
+def _onnxruntime(engine: str, batch: int, seconds: float) -> float | None:
+    """Return the rate of ONNX Runtime's CUDA provider; None where there is none."""
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return None
+    path = CATALOGUE / engine / "model.onnx"
+    session = onnxruntime.InferenceSession(str(path), providers=["CUDAExecutionProvider"])
+    (entry,) = session.get_inputs()
+    view = np.zeros((batch, *entry.shape[1:]), np.float32)
+
+    def turn(count: int) -> None:
+        for _ in range(count):
+            session.run(None, {entry.name: view})
+
+    return _rate(turn, batch, seconds / TURNS)
+
+
+def before_the_gpu(engine: str) -> dict[str, float]:
+    """Measure what a frame costs on one CPU core before it is on the card: the lung cut."""
+    loaded = load_engine(engine, device="cpu")
+    frames: tuple[CtSlice, ...] = known_frames()
+    spent = []
+    for i in range(60):
+        began = time.perf_counter()
+        prepare(frames[i % len(frames)], loaded.preparation)
+        spent.append((time.perf_counter() - began) * 1000)
+    loaded.close()
+    cut = float(np.median(spent))
+    return {"lung_cut_p50_ms": cut, "frames_a_second_and_core": 1000 / cut}
+
+
+def main() -> int:
+    """Measure; 1 where parity is lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--engine", default=DEFAULT_ENGINE)
+    parser.add_argument("--precisions", default="fp32,fp16,int8")
+    parser.add_argument("--batches", default="1,4,16,64")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each rate")
+    args = parser.parse_args()
+    why = cuda.lacking()
+    if why:
+        print(f"benchmarks.gpu: {why}", file=sys.stderr)
+        return 2
+    import tensorrt as trt
+
+    timing = args.out / "timing.cache"
+    timing.touch()
+    rows = [
+        measure(args.engine, precision, int(batch), timing, args.seconds)
+        for precision in args.precisions.split(",")
+        for batch in args.batches.split(",")
+    ]
+    said = {
+        "engine": args.engine,
+        "gpu": asdict(cuda.devices()[0]),
+        "tensorrt": trt.__version__,
+        "python": platform.python_version(),
+        "before_the_gpu": before_the_gpu(args.engine),
+        "rows": [asdict(row) for row in rows],
+    }
+    path = args.out / "gpu.json"
+    path.write_text(json.dumps(said, indent=1) + "\n")
+    lost = [row for row in rows if row.gap > TOLERANCE[row.precision]]
+    print(f"{path}: {len(rows)} rows, parity lost in {len(lost)}")
+    return bool(lost)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

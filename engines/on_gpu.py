@@ -1,0 +1,107 @@
+"""An engine's network on a GPU: its plan found or built, compared with the CPU, then loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from engines import cuda
+from engines.errors import EngineFailed
+from engines.model import Model
+from engines.parity import TOLERANCE, gap
+from engines.plan_store import PlanKey, PlanStore
+from engines.tensorrt_builder import Watch, build
+from engines.tensorrt_runtime import TensorRtModel
+from engines.typed_onnx import PlanPrecision, typed
+
+BATCH = 16
+"""Frames that a plan takes at once, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuOptions:
+    """How plans come about.
+
+    Attributes
+    ----------
+    store : where they lie; None builds one at each start.
+    batch : of a file with a free first axis, the largest batch, >= 1.
+    watch : told of the progress of a build, which takes from seconds to minutes.
+    """
+
+    store: PlanStore | None = None
+    batch: int = BATCH
+    watch: Watch | None = None
+
+
+def on_gpu(
+    engine: str,
+    path: Path,
+    precision: PlanPrecision,
+    reference: Callable[[], Model],
+    options: GpuOptions,
+) -> TensorRtModel:
+    """Load an engine's network on the first card of this process. Ask `cuda.lacking` before.
+
+    Parameters
+    ----------
+    path : the file, whose bytes were checked.
+    reference : opens the same file on the CPU, which a new plan is compared with.
+
+    Raises
+    ------
+    EngineError   a package is missing.
+    EngineFailed  TensorRT cannot read or compute it, or answers otherwise than the CPU.
+    """
+    import tensorrt as trt  # the `gpu` extra
+
+    onnx = typed(path.read_bytes(), precision)
+    card = cuda.devices()[0]
+    key = PlanKey(
+        engine=engine,
+        onnx_sha256=hashlib.sha256(onnx).hexdigest(),
+        precision=precision,
+        batch=options.batch,
+        tensorrt=trt.__version__,
+        gpu=card.name,
+        compute_capability=card.compute_capability,
+    )
+    found = options.store.find(key) if options.store is not None else None
+    if found is not None:
+        return TensorRtModel(found, precision=precision)
+    began = time.perf_counter()
+    timing = options.store.timing(key) if options.store is not None else b""
+    built = build(onnx, batch=options.batch, timing=timing, watch=options.watch)
+    seconds = time.perf_counter() - began
+    model = TensorRtModel(built.plan, precision=precision)
+    try:
+        apart = _compared(model, reference, precision, path)
+    except EngineFailed:
+        model.close()
+        raise
+    if options.store is not None:
+        options.store.keep_timing(key, built.timing)
+        told = {"built": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "seconds": round(seconds, 1)}
+        options.store.keep(key, built.plan, {**told, "gap": apart})
+    return model
+
+
+def _compared(
+    model: TensorRtModel, reference: Callable[[], Model], precision: PlanPrecision, path: Path
+) -> float:
+    cpu = reference()
+    try:
+        apart = gap(cpu, model)
+    finally:
+        cpu.close()
+    if apart > TOLERANCE[precision]:
+        raise EngineFailed(
+            f"{path}: on the GPU its answers differ by {apart:.4f} from those of the CPU, more "
+            f"than the {TOLERANCE[precision]} that {precision} may. Use another precision, or the "
+            "device cpu."
+        )
+    return apart

@@ -1,0 +1,105 @@
+"""Plans on disk, each beside a note of what it was built of, for and with: no other is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PlanKey:
+    """What a plan holds for; where one of these differs it is another plan.
+
+    Attributes
+    ----------
+    engine : name of the engine.
+    onnx_sha256 : of the file it was built of, types and all.
+    precision, batch : as it was built.
+    tensorrt : version of the library.
+    gpu, compute_capability : of the card, as the driver names it.
+    """
+
+    engine: str
+    onnx_sha256: str
+    precision: str
+    batch: int
+    tensorrt: str
+    gpu: str
+    compute_capability: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """Return the name of its files, without suffix."""
+        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return f"{self.engine}-{self.precision}-{digest[:12]}"
+
+
+class PlanStore:
+    """A folder of plans. Whoever can write there decides what the GPU computes: keep it yours.
+
+    Parameters
+    ----------
+    folder : made when it is first needed; several processes may use it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, key: PlanKey) -> bytes | None:
+        """Return the plan; None where there is none, or it is not what its note says."""
+        plan, note = self._files(key)
+        try:
+            said = json.loads(note.read_text())
+            data = plan.read_bytes()
+        except (OSError, ValueError):  # ValueError: half a note, or none of ours
+            return None
+        whole = isinstance(said, dict) and said.get("sha256") == hashlib.sha256(data).hexdigest()
+        return data if whole and said.get("key") == _plain(key) else None
+
+    def keep(self, key: PlanKey, plan: bytes, told: dict[str, Any]) -> Path:
+        """Write the plan and its note; the note is last, without it the plan does not count.
+
+        Parameters
+        ----------
+        told : what else the note shall say, e.g. how long the build took.
+        """
+        path, note = self._files(key)
+        digest = hashlib.sha256(plan).hexdigest()
+        _write(path, plan)
+        said = {"key": _plain(key), "sha256": digest, **told}
+        _write(note, (json.dumps(said, indent=2) + "\n").encode())
+        return path
+
+    def timing(self, key: PlanKey) -> bytes:
+        """Return what earlier builds measured on this card with this version; empty at first."""
+        try:
+            return self._timing(key).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def keep_timing(self, key: PlanKey, timing: bytes) -> None:
+        """Keep what a build measured."""
+        _write(self._timing(key), timing)
+
+    def _files(self, key: PlanKey) -> tuple[Path, Path]:
+        return self.folder / f"{key.name}.plan", self.folder / f"{key.name}.json"
+
+    def _timing(self, key: PlanKey) -> Path:
+        card = json.dumps([key.tensorrt, key.gpu, key.compute_capability])
+        return self.folder / f"{hashlib.sha256(card.encode()).hexdigest()[:12]}.timing"
+
+
+def _plain(key: PlanKey) -> Any:
+    return json.loads(json.dumps(asdict(key)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    part.replace(path)
