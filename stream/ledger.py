@@ -71,10 +71,13 @@ class Ledger:
         self._loaded.clear()
         self._to_republish.clear()
 
+    def known(self, partition: int, patient_id: str) -> Patient | None:
+        """Return a patient of a loaded partition; None where it was never seen."""
+        return self._patients.get((partition, patient_id))
+
     def get(self, partition: int, patient_id: str) -> Patient:
         """Return a patient of a loaded partition; a new one where it was never seen."""
-        known = self._patients.get((partition, patient_id))
-        return known or Patient.new(patient_id, self._log_id)
+        return self.known(partition, patient_id) or Patient.new(patient_id, self._log_id)
 
     def put(self, partition: int, patient: Patient) -> None:
         """Keep a state whose alerts, recommendations and snapshot are confirmed."""

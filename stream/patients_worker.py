@@ -64,6 +64,9 @@ RETRY_S = 2.0
 CATCH_UP_S = 10.0
 """After partitions have come, and while messages are older than this, the clock says nothing."""
 
+AT_A_TIME = 16
+"""Patients that the clock has something to say of while a message waits."""
+
 SYNC_S = 5.0
 """Between two looks at the cache: so long may a flushed Redis stay empty."""
 
@@ -156,7 +159,8 @@ class PatientsWorker:
     async def answer(self, events: list[EventT[bytes]]) -> None:
         """Fold a batch, publish what follows, acknowledge."""
         async with self._one_at_a_time:
-            await self._load({event.message.partition for event in events})
+            here = {event.message.partition for event in events}
+            await self._load(here | self._ours(self._app.consumer.assignment()))
             last = {(e.message.topic, e.message.partition): _written(e) for e in events}
             self._newest = min(last.values())
             self._taken_s = time.monotonic()
@@ -183,21 +187,20 @@ class PatientsWorker:
 
     async def sync(self, assignment: Iterable[TP]) -> None:
         """Load what was assigned, make the cache whole, bring hidden snapshots to the front."""
-        results = self._names.of(RESULTS)
         away_s = time.monotonic() - self._synced_s
         async with self._one_at_a_time:
             if away_s > SYNC_S + self._app.conf.broker_session_timeout:
                 # It was stopped: another may own what we hold.
                 log.warning("away", seconds=round(away_s), remedy="all patients are read again")
                 self._drop()
-            partitions = {tp.partition for tp in assignment if tp.topic == results}
-            await self._load(partitions)
+            await self._load(self._ours(assignment))
             for partition, patient in self._ledger.hidden():
                 await publish([self._snapshot(patient)])
                 self._ledger.put(partition, patient)
+        await self._tick(datetime.now(UTC))
+        async with self._one_at_a_time:
             now = datetime.now(UTC)
             if self._caught_up(now):
-                await self._tick(now)
                 await self._forget_expired(now)
             metrics.PATIENTS.set(len(self._ledger.all()))
             patients = self._ledger.all()
@@ -212,18 +215,38 @@ class PatientsWorker:
         return idle or (now - self._newest).total_seconds() < CATCH_UP_S
 
     async def _tick(self, now: datetime) -> None:
-        """Let the clock close what is quiet, and raise alarms nobody attends to."""
+        """Let the clock close what is quiet, and raise alarms nobody attends to.
+
+        A few patients at a time: an alarm that comes in between waits for those few alone.
+        """
+        wanted = [place for place, patient in self._ledger.items() if self._due(patient, now)]
+        for at in range(0, len(wanted), AT_A_TIME):
+            async with self._one_at_a_time:
+                if not self._caught_up(now):
+                    return
+                await self._tell_the_time(wanted[at : at + AT_A_TIME], now)
+
+    async def _tell_the_time(self, places: list[tuple[int, str]], now: datetime) -> None:
         changed: dict[tuple[int, str], Patient] = {}
         sends: list[Outgoing] = []
-        for place, patient in self._ledger.items():
+        for place in places:
+            patient = self._ledger.known(*place)
+            if patient is None or not self._due(patient, now):  # a message came meanwhile
+                continue
             try:
-                if due(patient, now, self._policy):
-                    folded, spoken = fold_tick(patient, now, self._policy)
-                    sends += [self._said(words, None) for words in spoken]
-                    changed[place] = folded
+                folded, spoken = fold_tick(patient, now, self._policy)
+                sends += [self._said(words, None) for words in spoken]
+                changed[place] = folded
             except Exception as unexpected:  # one patient must not keep the clock from all others
                 log.error("no tick", patient_id=place[1], error=type(unexpected).__name__)
         await self._settle(changed, sends)
+
+    def _due(self, patient: Patient, now: datetime) -> bool:
+        try:
+            return due(patient, now, self._policy)
+        except Exception as unexpected:  # as above
+            log.error("no tick", patient_id=patient.patient_id, error=type(unexpected).__name__)
+            return False
 
     async def _forget_expired(self, now: datetime) -> None:
         """Take back the snapshots of patients whose time is over, and forget them."""
@@ -250,6 +273,14 @@ class PatientsWorker:
     def _drop(self) -> None:
         self._ledger.forget()
         self._forgot_s = time.monotonic()
+
+    def _ours(self, assignment: Iterable[TP]) -> set[int]:
+        """Return the partitions whose patients are ours.
+
+        All are read at once, not each with its first message: a reading keeps alarms waiting.
+        """
+        results = self._names.of(RESULTS)
+        return {tp.partition for tp in assignment if tp.topic == results}
 
     async def _load(self, partitions: set[int]) -> None:
         """Read what is not in memory yet; a broker that is away is waited for."""
