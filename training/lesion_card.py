@@ -19,7 +19,7 @@ from engines.preprocess import HU_WINDOW
 from training.recipes import RECIPES, SHIPPED
 from training.sources import CHEST_CT, luna_sources
 
-NAME, VERSION, SCREEN = "lesion", "0.2.0", 0.5
+NAME, VERSION, SCREEN = "lesion", "0.3.0", 0.5
 
 _DECIDING, _LOSS = ("mean FROC", "half-lungs, AUC"), 0.01
 _USE = "training of the shipped weights (all folds); figures from models without the fold"

@@ -28,6 +28,9 @@ from wire.topics import ALERTS, RESULTS, Names, Topic
 READY_S, LAST_S = 60.0, 20.0
 SETTLE = 10
 """Frames that come first and do not count."""
+WARM_S = 6.0
+"""The same for alerts, each of another patient: by then each partition of each topic was written to
+once, for which a broker that has just started takes its time."""
 
 QUANTILES = (50.0, 95.0, 99.0, 99.9)
 
@@ -100,12 +103,13 @@ def alerts(bench: Bench, *, load: float, fps: float, seconds: float) -> Delays:
     """Measure Lesionstream's clinical alerts: each frame is another patient's, and alarms."""
     policy = bench.home / "policy.toml"
     policy.write_text(POLICY)
-    some = list(islice(patients(), SETTLE + int(fps * seconds)))
+    settle = int(WARM_S * fps)
+    some = list(islice(patients(), settle + int(fps * seconds)))
     environment = {"LESIONSTREAM_REDIS": bench.redis, "LESIONSTREAM_POLICY": str(policy)}
     words = ("-m", "lesionstream", "worker", "patients")
     deciding = Contender(OURS, words, ours=True, environment=environment)
     contenders = [bench.contender(OURS, Setup()), deciding]
-    return _measured(bench, contenders, some, ALERTS, load=load, fps=fps)
+    return _measured(bench, contenders, some, ALERTS, load=load, fps=fps, settle=settle)
 
 
 def _measured(
@@ -116,6 +120,7 @@ def _measured(
     *,
     load: float,
     fps: float,
+    settle: int = SETTLE,
 ) -> Delays:
     """Let frames come at a rate, once a first one was answered."""
     names = Names(f"late-{time.time_ns()}-")
@@ -150,7 +155,7 @@ def _measured(
         publisher.flush()
         _wait(lambda: wanted.keys() <= reader.came.keys(), LAST_S)
         came = dict(reader.came)
-    counted = list(wanted.items())[SETTLE - 1 :]
+    counted = list(wanted.items())[settle - 1 :]
     late = [(came[name] - at) * 1000 for name, at in counted if name in came]
     quantiles = tuple(float(np.percentile(late, q)) for q in QUANTILES)
     what = "finding" if topic is RESULTS else "alert"
