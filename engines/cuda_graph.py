@@ -38,12 +38,15 @@ class CudaGraph:
         noted = ctypes.c_void_p()
         ask(self._cuda, "cuStreamBeginCapture_v2", self._stream, ctypes.c_int(_THREAD_LOCAL))
         try:
-            work()
+            try:
+                work()
+            finally:
+                ask(self._cuda, "cuStreamEndCapture", self._stream, ctypes.byref(noted))
+            none = ctypes.c_ulonglong(0)
+            ask(self._cuda, "cuGraphInstantiateWithFlags", ctypes.byref(self._run), noted, none)
         finally:
-            ask(self._cuda, "cuStreamEndCapture", self._stream, ctypes.byref(noted))
-        none = ctypes.c_ulonglong(0)
-        ask(self._cuda, "cuGraphInstantiateWithFlags", ctypes.byref(self._run), noted, none)
-        ask(self._cuda, "cuGraphDestroy", noted)
+            if noted:
+                ask(self._cuda, "cuGraphDestroy", noted)
 
     def launch(self) -> None:
         """Put all of it on the stream.

@@ -76,7 +76,9 @@ def note(folder: Path) -> EngineCard:
     answers: dict[str, KnownAnswers] = {}
     wanted: list[Precision] = ["fp32", *(variant.precision for variant in card.variants)]
     for precision in wanted:
-        engine = load_engine(folder.name, precision=precision, catalogues=[folder.parent])
+        engine = load_engine(
+            folder.name, device="cpu", precision=precision, catalogues=[folder.parent]
+        )
         answers[precision] = ask(engine)
         engine.close()
     card = card.model_copy(update={"known_answers": answers})

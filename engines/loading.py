@@ -115,7 +115,9 @@ def load_engine(
         if not why:
             try:
                 return made(card, _opened_on_gpu(folder, card, precision, gpu))
-            except EngineFailed as error:
+            except CatalogueError:
+                raise
+            except EngineError as error:
                 why = str(error)
         if device == "cuda":
             raise EngineError(f"engine {name} cannot run on cuda: {why}. Use device cpu (or auto).")

@@ -12,9 +12,9 @@ from pathlib import Path
 from engines import cuda
 from engines.errors import EngineFailed
 from engines.model import Model
-from engines.parity import TOLERANCE, gap
+from engines.parity import SHARE, TOLERANCE, gap
 from engines.plan_store import PlanKey, PlanStore
-from engines.tensorrt_builder import Watch, build
+from engines.tensorrt_builder import REVISION, Watch, build
 from engines.tensorrt_runtime import TensorRtModel
 from engines.typed_onnx import PlanPrecision, typed
 
@@ -57,7 +57,10 @@ def on_gpu(
     EngineError   a package is missing.
     EngineFailed  TensorRT cannot read or compute it, or answers otherwise than the CPU.
     """
-    import tensorrt as trt  # the `gpu` extra
+    try:
+        import tensorrt as trt  # the `gpu` extra
+    except (ImportError, OSError) as error:
+        raise EngineFailed(f"TensorRT cannot be loaded: {error}") from error
 
     onnx = typed(path.read_bytes(), precision)
     card = cuda.devices()[0]
@@ -66,42 +69,59 @@ def on_gpu(
         onnx_sha256=hashlib.sha256(onnx).hexdigest(),
         precision=precision,
         batch=options.batch,
+        builder=REVISION,
         tensorrt=trt.__version__,
         gpu=card.name,
         compute_capability=card.compute_capability,
     )
-    found = options.store.find(key) if options.store is not None else None
+    store = options.store
+    found = _found(store, key) if store is not None else None
     if found is not None:
-        return TensorRtModel(found, precision=precision)
+        return found
     began = time.perf_counter()
-    timing = options.store.timing(key) if options.store is not None else b""
+    timing = store.timing(key) if store is not None else b""
     built = build(onnx, batch=options.batch, timing=timing, watch=options.watch)
-    seconds = time.perf_counter() - began
+    told = {
+        "built": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+    if store is not None:
+        store.keep_timing(key, built.timing)
     model = TensorRtModel(built.plan, precision=precision)
     try:
-        apart = _compared(model, reference, precision, path)
+        apart = _apart(model, reference, precision)
+        if apart > TOLERANCE[precision]:
+            why = (
+                f"{path}: on the GPU its answers differ by {apart:.4f} from those of the CPU, more "
+                f"than the {TOLERANCE[precision]} that {precision} may. Use another precision, or "
+                "the device cpu."
+            )
+            if store is not None:
+                store.refuse(key, why)
+            raise EngineFailed(why)
     except EngineFailed:
         model.close()
         raise
-    if options.store is not None:
-        options.store.keep_timing(key, built.timing)
-        told = {"built": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "seconds": round(seconds, 1)}
-        options.store.keep(key, built.plan, {**told, "gap": apart})
+    if store is not None:
+        store.keep(key, built.plan, {**told, "gap": apart})
     return model
 
 
-def _compared(
-    model: TensorRtModel, reference: Callable[[], Model], precision: PlanPrecision, path: Path
-) -> float:
+def _found(store: PlanStore, key: PlanKey) -> TensorRtModel | None:
+    """Load what was built before; None where there is nothing, or nothing that can be loaded."""
+    refused = store.refused(key)
+    if refused:
+        raise EngineFailed(refused)
+    plan = store.find(key)
+    try:
+        return None if plan is None else TensorRtModel(plan, precision=key.precision)
+    except EngineFailed:  # built anew; what is wrong with the card itself is said there
+        return None
+
+
+def _apart(model: TensorRtModel, reference: Callable[[], Model], precision: PlanPrecision) -> float:
     cpu = reference()
     try:
-        apart = gap(cpu, model)
+        return gap(cpu, model, share=SHARE[precision], batch=model.batch)
     finally:
         cpu.close()
-    if apart > TOLERANCE[precision]:
-        raise EngineFailed(
-            f"{path}: on the GPU its answers differ by {apart:.4f} from those of the CPU, more "
-            f"than the {TOLERANCE[precision]} that {precision} may. Use another precision, or the "
-            "device cpu."
-        )
-    return apart

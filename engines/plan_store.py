@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class PlanKey:
     ----------
     engine : name of the engine.
     onnx_sha256 : of the file it was built of, types and all.
-    precision, batch : as it was built.
+    precision, batch, builder : as it was built, and by which revision of ours.
     tensorrt : version of the library.
     gpu, compute_capability : of the card, as the driver names it.
     """
@@ -27,6 +27,7 @@ class PlanKey:
     onnx_sha256: str
     precision: str
     batch: int
+    builder: int
     tensorrt: str
     gpu: str
     compute_capability: tuple[int, int]
@@ -59,6 +60,23 @@ class PlanStore:
             return None
         whole = isinstance(said, dict) and said.get("sha256") == hashlib.sha256(data).hexdigest()
         return data if whole and said.get("key") == _plain(key) else None
+
+    def refused(self, key: PlanKey) -> str:
+        """Return why a plan that was built is not used; "" where none was refused."""
+        _, note = self._files(key)
+        try:
+            said = json.loads(note.read_text())
+        except (OSError, ValueError):
+            return ""
+        if not isinstance(said, dict) or said.get("key") != _plain(key):
+            return ""
+        why = str(said.get("refused", ""))
+        return why and f"{why} (built before; remove {note} to try again)"
+
+    def refuse(self, key: PlanKey, why: str) -> None:
+        """Note that the plan is not to be used, so that nobody builds it at each start."""
+        _, note = self._files(key)
+        _write(note, (json.dumps({"key": _plain(key), "refused": why}, indent=2) + "\n").encode())
 
     def keep(self, key: PlanKey, plan: bytes, told: dict[str, Any]) -> Path:
         """Write the plan and its note; the note is last, without it the plan does not count.
@@ -100,6 +118,6 @@ def _plain(key: PlanKey) -> Any:
 def _write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     part.write_bytes(data)
     part.replace(path)

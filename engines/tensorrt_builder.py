@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engines.errors import EngineFailed
-from engines.tensorrt_common import TensorRtLog, sizes
+from engines.tensorrt_common import sizes, tensorrt_log
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -16,6 +16,9 @@ Watch = Callable[[str, int, int], None]
 """Told what is being done, the step it is at, and of how many."""
 
 WORKSPACE_BYTES = 1 << 30
+
+REVISION = 1
+"""Of this module: one more wherever it would build another plan of the same file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ def build(onnx: bytes, *, batch: int, timing: bytes = b"", watch: Watch | None =
     Parameters
     ----------
     onnx : see `engines.typed_onnx.typed`; its one input has a fixed first axis, or a free one.
-    batch : of a free first axis the largest size, >= 1. There is a profile for one frame and,
-        where `batch` is more, one that is best at `batch`.
+    batch : of a free first axis the size of a batch, >= 1. There is a profile for one frame and,
+        where `batch` is more, one for just so many.
     timing : the timing cache of an earlier build; one of another card or version is left out.
 
     Raises
@@ -42,7 +45,7 @@ def build(onnx: bytes, *, batch: int, timing: bytes = b"", watch: Watch | None =
     """
     import tensorrt as trt  # the `gpu` extra; never without a device, see `engines.cuda`
 
-    log = TensorRtLog()
+    log = tensorrt_log()
     builder = trt.Builder(log.logger)
     strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
@@ -55,9 +58,10 @@ def build(onnx: bytes, *, batch: int, timing: bytes = b"", watch: Watch | None =
     config.clear_flag(trt.BuilderFlag.TF32)  # 10 bits of a fraction are not the 23 of fp32
     for profile in _profiles(builder, network, batch):
         config.add_optimization_profile(profile)
-    cache = config.create_timing_cache(timing)
-    if not config.set_timing_cache(cache, ignore_mismatch=False):
-        config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+    cache = config.create_timing_cache(timing)  # held until the plan is built
+    if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, ignore_mismatch=False)
     if watch is not None:
         config.progress_monitor = _monitor(watch)
     plan = builder.build_serialized_network(network, config)
@@ -80,8 +84,8 @@ def _profiles(
     profiles = []
     for size in sorted({1, batch}):
         profile = builder.create_optimization_profile()
-        one, most = trt.Dims([1, *rest]), trt.Dims([size, *rest])
-        profile.set_shape(tensor.name, one, most, most)
+        shape = trt.Dims([size, *rest])
+        profile.set_shape(tensor.name, shape, shape, shape)
         profiles.append(profile)
     return profiles
 

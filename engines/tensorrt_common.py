@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ class TensorRtLog:
 
     Attributes
     ----------
-    logger : to be handed to TensorRT, which does not hold it itself: keep this object as long.
+    logger : to be handed to TensorRT.
     """
 
     def __init__(self) -> None:
@@ -37,8 +38,16 @@ class TensorRtLog:
         self._errors = errors
 
     def words(self) -> str:
-        """Return its last errors; "it does not say why" where there is none."""
-        return "; ".join(self._errors) or "it does not say why"
+        """Return its errors since this was last asked; "it does not say why" if there are none."""
+        said = list(self._errors)
+        self._errors.clear()
+        return "; ".join(said) or "it does not say why"
+
+
+@lru_cache(maxsize=1)
+def tensorrt_log() -> TensorRtLog:
+    """Return the one log of this process: TensorRT keeps to the first logger that it is given."""
+    return TensorRtLog()
 
 
 def sizes(dims: trt.Dims) -> tuple[int, ...]:

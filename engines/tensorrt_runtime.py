@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
-from itertools import cycle
+from itertools import count
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,15 +16,18 @@ from numpy.typing import NDArray
 from engines.cuda import NoCuda
 from engines.cuda_graph import CudaGraph
 from engines.errors import EngineFailed
-from engines.tensorrt_common import TensorRtLog, sizes
+from engines.tensorrt_common import sizes, tensorrt_log
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
 Answers = Mapping[str, NDArray[np.float32]]
 
-SLOTS = 2
-"""Batches on their way at a time: one is copied while the other is computed."""
+ON_THEIR_WAY = 2
+"""Batches of a stream at a time: one is copied while the other is computed."""
+
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: what others do on the default stream delays nothing
+_MAKING = Lock()
 
 
 class TensorRtModel:
@@ -51,13 +55,12 @@ class TensorRtModel:
 
         self.precision = precision
         self.not_captured = ""
-        self._log = TensorRtLog()
-        self._slots: dict[int, list[_Slot]] = {}
-        with _current(), _failing(self._log):
-            self._runtime: trt.Runtime | None = trt.Runtime(self._log.logger)
+        self._slots: dict[tuple[int, int], _Slot] = {}
+        with _on_the_card():
+            self._runtime: trt.Runtime | None = trt.Runtime(tensorrt_log().logger)
             engine = self._runtime.deserialize_cuda_engine(plan)
             if engine is None:
-                raise EngineFailed(f"TensorRT does not load the plan: {self._log.words()}")
+                raise EngineFailed(f"TensorRT does not load the plan: {tensorrt_log().words()}")
             names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
             if any(engine.get_tensor_dtype(name) != trt.float32 for name in names):
                 raise EngineFailed("the plan has an input or output that is not float32")
@@ -68,9 +71,11 @@ class TensorRtModel:
             self._input = inputs[0]
             self.outputs = tuple(name for name in names if name != self._input)
             self.input_shape = sizes(engine.get_tensor_shape(self._input))
-            self._profiles = engine.num_optimization_profiles
-            _, _, most = engine.get_tensor_profile_shape(self._input, self._profiles - 1)
-            self.batch = most[0]
+            self._last_profile = engine.num_optimization_profiles - 1
+            self.batch = self.input_shape[0]
+            if self.batch < 1:
+                _, _, most = engine.get_tensor_profile_shape(self._input, self._last_profile)
+                self.batch = sizes(most)[0]
             self._engine: trt.ICudaEngine | None = engine
 
     def run(self, view: NDArray[np.float32]) -> Answers:
@@ -78,11 +83,11 @@ class TensorRtModel:
 
         Parameters
         ----------
-        view : of `input_shape`; of a free first axis from 1 to `batch`. More than one are brought
-            to `batch`, whose kernels are the same ones whatever is in it.
+        view : float32 of `input_shape`; of a free first axis from 1 to `batch`. More than one are
+            brought to `batch`, whose kernels are the same ones whatever is in it.
         """
-        with _current(), _failing(self._log):
-            slot = self._slots_of(view)[0]
+        with _on_the_card():
+            slot = self._slot(view, 0)
             slot.start(view)
             return {name: answer.copy() for name, answer in slot.finish(len(view)).items()}
 
@@ -91,7 +96,7 @@ class TensorRtModel:
 
         Parameters
         ----------
-        views : all of one size. Those of `pinned` memory are copied to the card as they lie; they
+        views : as for `run`. Full ones of `pinned` memory are copied to the card as they lie; they
             must stay as they are until their answer is there.
 
         Returns
@@ -102,60 +107,62 @@ class TensorRtModel:
         ------
         EngineFailed  as `run`.
         """
-        waiting: deque[tuple[_Slot, int]] = deque()
-        slots: Iterator[_Slot] | None = None
-        for view in views:
-            with _current(), _failing(self._log):
-                slots = slots or cycle(self._slots_of(view))
-                slot = next(slots)
+        waiting: deque[tuple[_Slot, NDArray[np.float32]]] = deque()
+        for number, view in zip(count(), views, strict=False):
+            with _on_the_card():
+                slot = self._slot(view, 1 + number % ON_THEIR_WAY)
                 slot.start(view)
-            waiting.append((slot, len(view)))
-            if len(waiting) == SLOTS:
+            waiting.append((slot, view))
+            if len(waiting) == ON_THEIR_WAY:
                 yield self._finish(*waiting.popleft())
         while waiting:
             yield self._finish(*waiting.popleft())
 
-    def pinned(self, count: int) -> NDArray[np.float32]:
-        """Return memory for `count` frames that the card reads by itself: (count, ...) float32."""
-        import pycuda.driver as driver
+    def pinned(self, frames: int) -> NDArray[np.float32]:
+        """Return memory that the card reads by itself: (frames, ...) float32.
 
-        with _current(), _failing(self._log):
-            shape = (count, *self.input_shape[1:])
+        Give it back (let go of it) before the model is closed, on the thread that asked for it.
+        """
+        with _on_the_card() as driver:
+            shape = (frames, *self.input_shape[1:])
             memory: NDArray[np.float32] = driver.pagelocked_empty(shape, np.float32)
             return memory
 
     def close(self) -> None:
         """Give back the memory of card and host; what is on its way is waited for."""
-        if self._engine is None:
+        slots, self._slots = list(self._slots.values()), {}
+        engine, self._engine = self._engine, None
+        if engine is None:
             return
-        with _current():
-            for slot in [slot for slots in self._slots.values() for slot in slots]:
-                slot.close()
-            self._slots.clear()
-            self._engine = self._runtime = None
+        # After an error of the card nothing can be given back, and all of it is lost anyhow.
+        with suppress(EngineFailed), _on_the_card():
+            while slots:
+                with suppress(EngineFailed):
+                    slots.pop().close()
+            del engine
+            self._runtime = None
 
-    def _finish(self, slot: _Slot, count: int) -> Answers:
-        with _current(), _failing(self._log):
-            return slot.finish(count)
+    @staticmethod
+    def _finish(slot: _Slot, view: NDArray[np.float32]) -> Answers:
+        with _on_the_card():
+            return slot.finish(len(view))
 
-    def _slots_of(self, view: NDArray[np.float32]) -> list[_Slot]:
-        """Return the slots for batches of its size, made when they are first wanted."""
+    def _slot(self, view: NDArray[np.float32], number: int) -> _Slot:
+        """Return a slot for a batch of its size, made when it is first wanted."""
         if self._engine is None:
             raise EngineFailed("the engine is closed; load it again")
-        count = len(view)
-        if tuple(view.shape[1:]) != self.input_shape[1:] or not 1 <= count <= self.batch:
+        if tuple(view.shape[1:]) != self.input_shape[1:] or not 1 <= len(view) <= self.batch:
             raise EngineFailed(
                 f"takes {self.input_shape}, at most {self.batch} at once; not {view.shape}"
             )
-        size = 1 if count == 1 else self.batch
-        if size not in self._slots:
-            profile = 0 if size == 1 else self._profiles - 1
+        size = 1 if len(view) == 1 else self.batch
+        if (size, number) not in self._slots:
+            profile = 0 if size == 1 else self._last_profile
             shape = (size, *self.input_shape[1:])
-            self._slots[size] = [
-                _Slot(self._engine, self._input, self.outputs, shape, profile) for _ in range(SLOTS)
-            ]
-            self.not_captured = self._slots[size][0].not_captured
-        return self._slots[size]
+            slot = _Slot(self._engine, self._input, self.outputs, shape, profile)
+            self._slots[size, number] = slot
+            self.not_captured = slot.not_captured
+        return self._slots[size, number]
 
 
 class _Slot:
@@ -172,19 +179,20 @@ class _Slot:
         import pycuda.driver as driver
 
         self._driver = driver
-        self._stream = driver.Stream()
+        self._stream: Any = driver.Stream(_NON_BLOCKING)
         context = engine.create_execution_context()
         if context is None:
-            raise EngineFailed("TensorRT makes no execution context: no memory left on the card?")
+            words = tensorrt_log().words()
+            raise EngineFailed(f"TensorRT makes no execution context (no memory left?): {words}")
         if not context.set_optimization_profile_async(profile, self._stream.handle):
             raise EngineFailed(f"the plan has no profile {profile}")
         if not context.set_input_shape(source, shape):
             raise EngineFailed(f"the plan takes no input of {shape}")
         self._context: trt.IExecutionContext | None = context
-        self._held = driver.pagelocked_zeros(shape, np.float32)
-        self._input = driver.mem_alloc(self._held.nbytes)
+        self._held: Any = driver.pagelocked_zeros(shape, np.float32)
+        self._input: Any = driver.mem_alloc(self._held.nbytes)
         context.set_tensor_address(source, int(self._input))
-        self._answers: dict[str, NDArray[np.float32]] = {}
+        self._answers: dict[str, Any] = {}
         self._outputs: dict[str, Any] = {}
         for name in outputs:
             answer = driver.pagelocked_zeros(sizes(context.get_tensor_shape(name)), np.float32)
@@ -198,16 +206,13 @@ class _Slot:
         self.not_captured = ""
         try:
             self._graph = CudaGraph(self._stream.handle, self._compute)
-        except NoCuda as why:
+        except (NoCuda, EngineFailed) as why:
             self.not_captured = str(why)
 
     def start(self, view: NDArray[np.float32]) -> None:
         """Put a batch on its way; the card reads pinned memory by itself, other is copied."""
-        whole = (
-            len(view) == len(self._held) and view.flags.c_contiguous and view.dtype == np.float32
-        )
         source = view
-        if not (whole and self._pinned(view)):
+        if not self._can_be_read(view):
             self._held[: len(view)] = view
             source = self._held
         self._driver.memcpy_htod_async(self._input, source, self._stream)
@@ -216,28 +221,39 @@ class _Slot:
         else:
             self._graph.launch()
 
-    def finish(self, count: int) -> Answers:
-        """Wait for the answers to the first `count` frames."""
+    def finish(self, frames: int) -> Answers:
+        """Wait for the answers to the first so many frames."""
         self._stream.synchronize()
-        return {name: answer[:count] for name, answer in self._answers.items()}
+        return {name: answer[:frames] for name, answer in self._answers.items()}
 
     def close(self) -> None:
-        self._stream.synchronize()
-        if self._graph is not None:
-            self._graph.close()
-        self._context = None
-        for memory in (self._input, *self._outputs.values()):
-            memory.free()
+        """Give all back; the card's context must be the current one until nothing is left."""
+        try:
+            self._stream.synchronize()
+            if self._graph is not None:
+                self._graph.close()
+            for memory in (self._input, *self._outputs.values()):
+                memory.free()
+        except (NoCuda, self._driver.Error) as error:
+            raise EngineFailed(f"the GPU failed: {error}") from error
+        finally:
+            self._context = self._graph = None
+            self._held = self._input = self._stream = None
+            self._answers, self._outputs = {}, {}
 
-    def _pinned(self, view: NDArray[np.float32]) -> bool:
+    def _can_be_read(self, view: NDArray[np.float32]) -> bool:
+        """Tell whether the card can copy a batch as it lies: whole, float32, and pinned."""
+        if view.shape != self._held.shape or view.dtype != np.float32:
+            return False
         memory: object = view
         while isinstance(memory, np.ndarray):
             memory = memory.base
-        return isinstance(memory, self._driver.PagelockedHostAllocation)
+        pinned = isinstance(memory, self._driver.PagelockedHostAllocation)
+        return pinned and view.flags.c_contiguous
 
     def _compute(self) -> None:
         if self._context is None or not self._context.execute_async_v3(self._stream.handle):
-            raise EngineFailed("TensorRT does not execute the plan")
+            raise EngineFailed(f"TensorRT does not execute the plan: {tensorrt_log().words()}")
         for name, answer in self._answers.items():
             self._driver.memcpy_dtoh_async(answer, self._outputs[name], self._stream)
 
@@ -252,22 +268,26 @@ def _primary() -> Any:
 
 
 @contextmanager
-def _current() -> Iterator[None]:
-    """Make the context that of this thread, for as long."""
-    context = _primary()
-    context.push()
+def _on_the_card() -> Iterator[Any]:
+    """Make the card's context that of this thread, for as long; yield pycuda's driver module.
+
+    Raises
+    ------
+    EngineFailed  driver or TensorRT failed within.
+    """
     try:
-        yield
-    finally:
-        context.pop()
-
-
-@contextmanager
-def _failing(log: TensorRtLog) -> Iterator[None]:
-    """Say the errors of driver and TensorRT as every backend does."""
-    import pycuda.driver as driver
-
+        import pycuda.driver as driver
+    except (ImportError, OSError) as error:
+        raise EngineFailed(f"pycuda cannot be loaded: {error}") from error
     try:
-        yield
+        with _MAKING:
+            context = _primary()
+        context.push()
+        try:
+            yield driver
+        finally:
+            context.pop()
     except (NoCuda, driver.Error) as error:
-        raise EngineFailed(f"the GPU failed: {error}; TensorRT: {log.words()}") from error
+        raise EngineFailed(
+            f"the GPU failed: {error}; TensorRT: {tensorrt_log().words()}"
+        ) from error

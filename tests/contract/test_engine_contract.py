@@ -125,7 +125,7 @@ class TestDetectorOnCpu(EngineContract):
 class TestDetectorOnTwoThreads(EngineContract):
     @staticmethod
     def load():
-        return load_engine("lesion", device="auto", threads=2)
+        return load_engine("lesion", device="cpu", threads=2)
 
 
 class TestClassifierOnCpu(EngineContract):

@@ -142,4 +142,4 @@ def test_noting_ends_where_the_work_fails(driver):
 
     with pytest.raises(RuntimeError, match="no work"):
         CudaGraph(77, work, path)
-    assert _calls(path) == ["begin", "end"]
+    assert _calls(path) == ["begin", "end", "drop"]

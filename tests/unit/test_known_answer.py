@@ -20,7 +20,7 @@ GROUP = GroupState(lag={0: 0}, members=1, stable=True)
 
 @pytest.fixture(scope="module")
 def engine():
-    engine = load_engine(QUICK)
+    engine = load_engine(QUICK, device="cpu")
     yield engine
     engine.close()
 
@@ -75,7 +75,7 @@ def test_shipped_engines_answer_as_their_cards_say(card):
     wanted = {"fp32", *(variant.precision for variant in card.variants)}
     assert set(card.known_answers) == wanted
     for precision in wanted:
-        engine = load_engine(card.name, precision=precision)
+        engine = load_engine(card.name, device="cpu", precision=precision)
         now = ask(engine)
         engine.close()
         assert wrong(card, precision, now, now) == ""

@@ -44,7 +44,30 @@ def test_one_wrong_value_is_found():
 
 
 def test_frames_that_change_places_in_a_batch_are_found():
-    assert gap(Arithmetic(), Arithmetic(wrong=lambda heat: heat[::-1])) > 0.1
+    swapped = Arithmetic(wrong=lambda heat: heat[::-1])
+    assert gap(Arithmetic(), swapped) == 0.0
+    assert gap(Arithmetic(), swapped, batch=3) > 0.1
+
+
+def test_no_batch_is_larger_than_it_may_be():
+    asked = []
+
+    def note(heat):
+        asked.append(len(heat))
+        return heat
+
+    gap(Arithmetic(), Arithmetic(wrong=note), batch=3)
+    assert asked == [1, 1, 1, 1, 3, 1]
+
+
+def test_a_share_of_the_values_may_differ():
+    def spoiled(heat):
+        heat = heat.copy()
+        heat[0, 0, 3, 5] += 0.5
+        return heat
+
+    assert gap(Arithmetic(), Arithmetic(wrong=spoiled), share=0.99) < 1e-6
+    assert gap(Arithmetic(), Arithmetic(add=0.1), share=0.99) == pytest.approx(0.1, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from engines.plan_store import PlanKey, PlanStore
 
-KEY = PlanKey("lesion", "0" * 64, "fp16", 16, "10.6.0", "NVIDIA H100 80GB HBM3", (9, 0))
+KEY = PlanKey("lesion", "0" * 64, "fp16", 16, 1, "10.6.0", "NVIDIA H100 80GB HBM3", (9, 0))
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def test_a_plan_is_found_for_what_it_was_built_for(store):
         {"onnx_sha256": "1" * 64},
         {"precision": "fp32"},
         {"batch": 8},
+        {"builder": 2},
         {"tensorrt": "11.4.0.106"},
         {"gpu": "NVIDIA H200"},
         {"compute_capability": (9, 1)},
@@ -74,3 +75,15 @@ def test_what_was_measured_holds_for_card_and_version(store):
     assert store.timing(replace(KEY, engine="candidate", precision="fp32")) == b"times"
     assert store.timing(replace(KEY, tensorrt="11.4.0.106")) == b""
     assert store.timing(replace(KEY, gpu="NVIDIA H200")) == b""
+
+
+def test_a_refused_plan_is_not_built_at_each_start(store):
+    assert store.refused(KEY) == ""
+    store.refuse(KEY, "its answers differ by 0.2")
+    assert store.refused(KEY).startswith("its answers differ by 0.2")
+    assert str(store.folder / f"{KEY.name}.json") in store.refused(KEY)
+    assert store.find(KEY) is None
+    assert store.refused(replace(KEY, builder=2)) == ""
+    store.keep(KEY, b"a better plan", {})
+    assert store.refused(KEY) == ""
+    assert store.find(KEY) == b"a better plan"

@@ -25,12 +25,12 @@ def chest():
 
 @pytest.fixture(scope="module")
 def reference(chest):
-    return load_engine("lesion", precision="fp32").score(chest)
+    return load_engine("lesion", device="cpu", precision="fp32").score(chest)
 
 
 @pytest.mark.parametrize(("runtime", "precision"), CHOICES)
 def test_they_agree(chest, reference, runtime, precision):
-    engine = load_engine("lesion", runtime=runtime, precision=precision)
+    engine = load_engine("lesion", device="cpu", runtime=runtime, precision=precision)
     assert engine.backend == f"{runtime}-cpu"
     assert engine.precision == precision
     score = engine.score(chest)
@@ -45,14 +45,14 @@ def test_they_agree(chest, reference, runtime, precision):
 
 def test_auto_is_what_the_card_says():
     (card,) = (card for card in list_engines() if card.name == "lesion")
-    assert load_engine("lesion").precision == card.precision
+    assert load_engine("lesion", device="cpu").precision == card.precision
 
 
 def test_what_cannot_be_had_is_said():
     with pytest.raises(EngineError, match="needs the runtime openvino"):
-        load_engine("lesion", precision="bf16")
+        load_engine("lesion", device="cpu", precision="bf16")
     with pytest.raises(EngineError, match="textbook-256 has no int8 file"):
-        load_engine("textbook-256", precision="int8")
+        load_engine("textbook-256", device="cpu", precision="int8")
 
 
 def test_an_altered_int8_file_is_refused(tmp_path):
@@ -61,4 +61,4 @@ def test_an_altered_int8_file_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     for precision in ("fp32", "int8"):
         with pytest.raises(CatalogueError, match=r"model\.int8\.onnx"):
-            load_engine("lesion", precision=precision, catalogues=[tmp_path])
+            load_engine("lesion", device="cpu", precision=precision, catalogues=[tmp_path])
