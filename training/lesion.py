@@ -18,7 +18,7 @@ from rich.console import Console
 from engines import Figure, known_answer
 from engines.errors import CatalogueError
 from engines.loading import TRAINED_ON
-from training.evaluation import platt, sensitivity, specificity
+from training.evaluation import platt
 from training.fitting import LOSSES
 from training.froc import threshold_at
 from training.jobs import run
@@ -29,6 +29,8 @@ from training.lesion_fields import read_fields
 from training.lesion_figures import (
     Halves,
     Scores,
+    balanced_screen,
+    chosen_apart_figures,
     halves_of,
     match_slices,
     slice_figures,
@@ -46,8 +48,8 @@ FLIPS = 2
 """Views that the shipped engine averages: the field as it is, and mirrored."""
 
 PAIRS: tuple[tuple[int, ...], ...] = ((3, 7), (0, 1), (2, 4), (5, 6), (8, 9))
-WANTED_SENSITIVITY, WANTED_SPECIFICITY = 0.90, 0.80
 _FLOOR = 0.005  # where a lung without any candidate is put: just below the least probability
+ALL = 10  # subsets of LUNA16
 ALARM_RATE = 0.125  # false positives a slice
 
 console = Console(stderr=True)
@@ -119,9 +121,12 @@ def train(
     _export(final, points.calibration, out)
     patients = sorted({s.patient for s in read_slices(slices)})
     (out / TRAINED_ON).write_text("".join(f"{name}\n" for name in patients))
-    on = (
-        f"{SLICES}, patients of LUNA16 subsets {', '.join(map(str, folds))}, never seen in training"
+    listed = (
+        "all ten LUNA16 subsets"
+        if len(folds) == ALL
+        else f"LUNA16 subsets {', '.join(map(str, folds))}"
     )
+    on = f"{SLICES}, {listed}, each by networks that never saw it"
     outcome = Outcome(
         seed=seed,
         folds=tuple(folds),
@@ -179,7 +184,8 @@ def _scores(truths: Sequence[Truth], raw: Sequence[Prediction], points: Points) 
 
 def _figures(path: Path, points: Points, on: str) -> tuple[Figure, ...]:
     scores = read_scores(path)
-    return tuple(slice_figures(scores.slices, scores.halves, SCREEN, on=on, shift=points.shift))
+    figures = slice_figures(scores.slices, scores.halves, SCREEN, on=on, shift=points.shift)
+    return (*figures, *chosen_apart_figures(scores.halves, on=on))
 
 
 def _export(final: Sequence[FitJob], calibration: Calibration, out: Path) -> None:
@@ -200,25 +206,11 @@ def choose(truths: Sequence[Truth], raw: Sequence[Prediction]) -> Points:
     halves = halves_of(truths, raw)
     logits = _logit(halves.scores)
     scale, offset = platt(logits, halves.labels)
-    screen = _balanced(halves, logits)
+    screen = balanced_screen(Halves(logits, halves.labels, halves.patients))
     calibration = Calibration(scale, RAW_SHIFT * scale - scale * screen)
     calibrated = [_calibrated(p, calibration) for p in raw]
     alarm = threshold_at(match_slices(truths, calibrated), ALARM_RATE)
     return Points(calibration, round(-scale * screen - offset, 4), round(alarm, 4))
-
-
-def _balanced(halves: Halves, logits: NDArray[np.float64]) -> float:
-    """Return the logit that clears both wanted figures by most."""
-    tried = np.unique(logits)
-    tried = (tried[1:] + tried[:-1]) / 2
-    margins = [
-        min(
-            sensitivity(logits, halves.labels, t) - WANTED_SENSITIVITY,
-            specificity(logits, halves.labels, t) - WANTED_SPECIFICITY,
-        )
-        for t in tried
-    ]
-    return float(tried[int(np.argmax(margins))])
 
 
 def _calibrated(prediction: Prediction, calibration: Calibration) -> Prediction:
