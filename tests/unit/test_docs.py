@@ -30,6 +30,7 @@ def test_every_setting_is_documented():
     [
         ("lesion", "README.md"),
         ("textbook-256", "README.md"),
+        ("textbook-224", "README.md"),
         ("candidate", "docs/lesion.md"),
         ("response", "docs/response.md"),
         ("effect", "docs/models.md"),
