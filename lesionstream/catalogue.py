@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import structlog
 from numpy.typing import NDArray
 from rich.markup import escape
 from rich.table import Table
@@ -30,11 +29,9 @@ from engines.loading import CATALOGUE, find_engine, load_on_gpu, read_card
 from engines.on_gpu import GpuOptions
 from engines.plan_store import PlanStore
 from engines.tensorrt_runtime import TensorRtModel
-from lesionstream.console import out, print_json, say
+from lesionstream.console import note, out, print_json, say
 from lesionstream.plan_progress import PlanProgress
 from lesionstream.settings import settings
-
-log = structlog.get_logger(__name__)
 
 _KERAS = (".keras", ".h5")
 _SUFFIXES = (".onnx", *_KERAS)
@@ -84,9 +81,8 @@ def load(
 
 @lru_cache(maxsize=8)
 def _tell_of_cpu(why: str) -> None:
-    """Say once why a GPU is not used; louder where there is one."""
-    tell = log.info if why.startswith("no NVIDIA driver") else log.warning
-    tell("engines compute on the CPU", why=why)
+    """Say once why no GPU is used."""
+    note("engines compute on the CPU", why=why)
 
 
 def promoted() -> list[str]:

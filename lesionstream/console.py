@@ -29,6 +29,14 @@ def say(line: str, style: str | None = None) -> None:
     err.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def note(event: str, **words: str) -> None:
+    """Say something by the way: in the log where there is one, else as a line on stderr."""
+    if structlog.is_configured():
+        structlog.get_logger(__name__).info(event, **words)
+    else:
+        say(f"{event}: {', '.join(words.values())}")
+
+
 def print_json(value: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Write one JSON document a line on stdout, at once."""
     sys.stdout.write(json.dumps(value, allow_nan=False, ensure_ascii=False) + "\n")

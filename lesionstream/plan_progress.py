@@ -3,12 +3,9 @@
 from types import TracebackType
 from typing import Self
 
-import structlog
 from rich.progress import TaskID
 
-from lesionstream.console import progress_bar
-
-log = structlog.get_logger(__name__)
+from lesionstream.console import note, progress_bar
 
 
 class PlanProgress:
@@ -31,12 +28,12 @@ class PlanProgress:
         if self._tasks:
             self._bar.stop()
             if kind is None:
-                log.info("TensorRT plan built", engine=self._engine)
+                note("TensorRT plan built", engine=self._engine)
 
     def __call__(self, phase: str, step: int, of: int) -> None:
         """Show that `phase` has done `step` of so many."""
         if not self._tasks:
-            log.info("building a TensorRT plan, which takes minutes once", engine=self._engine)
+            note("building a TensorRT plan, which takes minutes once", engine=self._engine)
             self._bar.start()
         if phase not in self._tasks:
             self._tasks[phase] = self._bar.add_task(f"{self._engine}: {phase}", total=of, note="")
