@@ -98,14 +98,13 @@ def _description(outcome: Outcome) -> str:
     return (
         f"The mean of {len(SHIPPED)} small U-Nets that mark lung nodules on one axial CT slice: a "
         "heat map at 2 mm, a diameter for each peak; the frame's probability is its likeliest "
-        "candidate's. Each looks at the lungs as they are and mirrored. Trained for "
-        f"{trained}, 16 tiles of 96 mm a step (seed {outcome.seed}), on all slices of "
-        f"{outcome.patients} patients. The figures are of networks trained the same way without "
-        f"the patients they are measured on (LUNA16 subsets {folds}). The operating points were "
-        "chosen on the same subsets: screen clears sensitivity 0.90 and specificity 0.80 on "
-        "half-lungs by as much as possible, alarm lets an eighth of a false positive a slice "
-        "pass. The recipes and the repair of the source were chosen on subsets 3 and 7, so "
-        "figures there are a little better than on patients nobody has looked at."
+        f"candidate's. Trained for {trained}, 16 tiles of 96 mm a step (seed {outcome.seed}), on "
+        f"all slices of {outcome.patients} patients. The figures are of networks trained the same "
+        f"way without the patients they are measured on (LUNA16 subsets {folds}). The operating "
+        "points were chosen on the same subsets: screen balances sensitivity on half-lungs (0.90 "
+        "is aimed at) against specificity (0.80), alarm lets an eighth of a false positive a slice "
+        "pass. The recipes and the repair of the source were chosen on subsets 3 and 7, so figures "
+        "there are a little better than on patients nobody has looked at."
     )
 
 
