@@ -7,6 +7,7 @@ the same predictions, so they are chosen on development folds, never on the trai
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,7 +212,7 @@ def choose(truths: Sequence[Truth], raw: Sequence[Prediction]) -> Points:
     calibration = Calibration(scale, RAW_SHIFT * scale - scale * screen)
     calibrated = [_calibrated(p, calibration) for p in raw]
     alarm = threshold_at(match_slices(truths, calibrated), ALARM_RATE)
-    return Points(calibration, round(-scale * screen - offset, 4), round(alarm, 4))
+    return Points(calibration, round(-scale * screen - offset, 4), math.ceil(alarm * 1e4) / 1e4)
 
 
 def _calibrated(prediction: Prediction, calibration: Calibration) -> Prediction:
