@@ -62,7 +62,7 @@ class Outcome:
     note: str = ""
 
 
-def write_card(folder: Path, outcome: Outcome, version: str = "0.1.0") -> EngineCard:
+def write_card(folder: Path, outcome: Outcome, version: str = "0.2.0") -> EngineCard:
     """Measure, and write engine.json beside model.onnx in `folder`."""
     alarm = round(outcome.alarm, 4)
     card = EngineCard(
