@@ -52,7 +52,7 @@ def test_a_shadow_is_compared_and_decides_nothing(stack, tmp_path):
     disputed = sum(row["disagree"] for row in rows)
     assert disputed > 0
     table = stack.command("engines", "compare").stdout
-    assert "textbook-256 0.1.0" in table
+    assert "textbook-256 0.2.0" in table
     assert table.count("1.2.") >= disputed
     (state,) = stack.settled().values()
     (series,) = state["series"].values()
