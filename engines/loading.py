@@ -120,7 +120,7 @@ def load_engine(
             except EngineError as error:
                 why = str(error)
         if device == "cuda":
-            raise EngineError(f"engine {name} cannot run on cuda: {why}. Use device cpu (or auto).")
+            raise _not_on_cuda(name, why)
         if tell is not None:
             tell(why)
     try:
@@ -192,7 +192,7 @@ def load_on_gpu(
     """
     why = cuda.lacking()
     if why:
-        raise EngineError(f"engine {name} cannot run on cuda: {why}. Use device cpu (or auto).")
+        raise _not_on_cuda(name, why)
     folder = find_engine(name, catalogues=catalogues)
     card = _read_card(folder)
     return card, _opened_on_gpu(folder, card, precision, gpu)
@@ -217,6 +217,10 @@ def _opened(
     from engines.onnx_runtime import OnnxModel  # keeps `import engines` cheap
 
     return OnnxModel(path, threads=threads, precision=wanted)
+
+
+def _not_on_cuda(name: str, why: str) -> EngineError:
+    return EngineError(f"engine {name} cannot run on cuda: {why}. Use device cpu (or auto).")
 
 
 def _opened_on_gpu(

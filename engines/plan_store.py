@@ -52,25 +52,18 @@ class PlanStore:
 
     def find(self, key: PlanKey) -> bytes | None:
         """Return the plan; None where there is none, or it is not what its note says."""
-        plan, note = self._files(key)
+        said = self._note(key)
+        plan, _ = self._files(key)
         try:
-            said = json.loads(note.read_text())
             data = plan.read_bytes()
-        except (OSError, ValueError):  # ValueError: half a note, or none of ours
+        except OSError:
             return None
-        whole = isinstance(said, dict) and said.get("sha256") == hashlib.sha256(data).hexdigest()
-        return data if whole and said.get("key") == _plain(key) else None
+        return data if said.get("sha256") == hashlib.sha256(data).hexdigest() else None
 
     def refused(self, key: PlanKey) -> str:
         """Return why a plan that was built is not used; "" where none was refused."""
         _, note = self._files(key)
-        try:
-            said = json.loads(note.read_text())
-        except (OSError, ValueError):
-            return ""
-        if not isinstance(said, dict) or said.get("key") != _plain(key):
-            return ""
-        why = str(said.get("refused", ""))
+        why = str(self._note(key).get("refused", ""))
         return why and f"{why} (built before; remove {note} to try again)"
 
     def refuse(self, key: PlanKey, why: str) -> None:
@@ -102,6 +95,15 @@ class PlanStore:
     def keep_timing(self, key: PlanKey, timing: bytes) -> None:
         """Keep what a build measured."""
         _write(self._timing(key), timing)
+
+    def _note(self, key: PlanKey) -> dict[str, Any]:
+        """Return what is noted; nothing where there is no note, or none for this key."""
+        _, note = self._files(key)
+        try:
+            said = json.loads(note.read_text())
+        except (OSError, ValueError):  # ValueError: half a note, or none of ours
+            return {}
+        return said if isinstance(said, dict) and said.get("key") == _plain(key) else {}
 
     def _files(self, key: PlanKey) -> tuple[Path, Path]:
         return self.folder / f"{key.name}.plan", self.folder / f"{key.name}.json"

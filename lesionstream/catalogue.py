@@ -30,7 +30,7 @@ from engines.on_gpu import GpuOptions
 from engines.plan_store import PlanStore
 from engines.tensorrt_runtime import TensorRtModel
 from lesionstream.console import note, out, print_json, say
-from lesionstream.plan_progress import PlanProgress
+from lesionstream.plan_progress import plan_progress
 from lesionstream.settings import settings
 
 _KERAS = (".keras", ".h5")
@@ -66,7 +66,7 @@ def load(
     """
     wanted = settings()
     chosen = name or engine_in_use()
-    with PlanProgress(chosen) as watch:
+    with plan_progress(chosen) as watch:
         return load_engine(
             chosen,
             device=device or wanted.device,  # type: ignore[arg-type]
@@ -189,7 +189,7 @@ def bench(name: str | None, *, seconds: float, as_json: bool) -> None:
 def build(name: str | None, precision: str) -> None:
     """Build an engine's TensorRT plan for the GPU of this machine, unless it is there."""
     chosen, store = name or engine_in_use(), PlanStore(settings().plans_folder)
-    with PlanProgress(chosen) as watch:
+    with plan_progress(chosen) as watch:
         card, model = load_on_gpu(
             chosen,
             precision=precision,  # type: ignore[arg-type]

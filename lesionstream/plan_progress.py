@@ -1,40 +1,32 @@
 """What is shown while TensorRT builds a plan: a bar on a terminal, lines of the log elsewhere."""
 
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.progress import TaskID
 
+from engines.tensorrt_builder import Watch
 from lesionstream.console import note, progress_bar
 
 
-class PlanProgress:
-    """Told of a build as `engines.tensorrt_builder.build` tells it; shows nothing without one."""
+@contextmanager
+def plan_progress(engine: str) -> Iterator[Watch]:
+    """Yield what `engines.tensorrt_builder.build` is to tell; without a build nothing is shown."""
+    bar = progress_bar("steps")
+    tasks: dict[str, TaskID] = {}
 
-    def __init__(self, engine: str) -> None:
-        self._engine = engine
-        self._bar = progress_bar("steps")
-        self._tasks: dict[str, TaskID] = {}
+    def watch(phase: str, step: int, of: int) -> None:
+        if not tasks:
+            note("building a TensorRT plan, which takes minutes once", engine=engine)
+            bar.start()
+        if phase not in tasks:
+            tasks[phase] = bar.add_task(f"{engine}: {phase}", total=of, note="")
+        bar.update(tasks[phase], completed=step)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._tasks:
-            self._bar.stop()
-            if kind is None:
-                note("TensorRT plan built", engine=self._engine)
-
-    def __call__(self, phase: str, step: int, of: int) -> None:
-        """Show that `phase` has done `step` of so many."""
-        if not self._tasks:
-            note("building a TensorRT plan, which takes minutes once", engine=self._engine)
-            self._bar.start()
-        if phase not in self._tasks:
-            self._tasks[phase] = self._bar.add_task(f"{self._engine}: {phase}", total=of, note="")
-        self._bar.update(self._tasks[phase], completed=step)
+    try:
+        yield watch
+    finally:
+        if tasks:
+            bar.stop()
+    if tasks:
+        note("TensorRT plan built", engine=engine)
