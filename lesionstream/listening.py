@@ -1,12 +1,9 @@
 """`listen`: the DICOM listener as a process."""
 
-import ctypes
-import gc
 import os
 import shutil
 import signal
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +24,10 @@ from producers.publisher import Publisher
 from producers.quarantine import Quarantine
 from producers.spool import Spool
 from producers.tls import server_context
+from wire import heap
 from wire.health import Health
 
 log = structlog.get_logger(__name__)
-
-M_ARENA_MAX = -8  # of <malloc.h>
 
 
 def listen(
@@ -64,7 +60,7 @@ def listen(
         raise SettingsError(f"--stat {strangers[0]}: may not send; name it by --allow, too")
     if ANYONE in stat:
         raise SettingsError(f"--stat {ANYONE}: where all is urgent nothing is; name AE titles")
-    _one_arena()
+    heap.one_arena()
     wanted = settings()
     set_up_logging(wanted.log_level)
     kafka = endpoints.kafka()
@@ -97,7 +93,7 @@ def listen(
         keep=names.keep,
     ) as listener:
         _clear_what_others_left(wanted.receiving)
-        gc.freeze()  # pynetdicom looks through all objects every 30 s: not those of imports
+        heap.settle()  # pynetdicom looks through all objects every 30 s: not those of imports
         opened = listener.start(host, port)
 
         def health() -> Health:
@@ -125,16 +121,6 @@ def listen(
                 stat=sorted(stat),
             )
             broker.run(listener.tidy)
-
-
-def _one_arena() -> None:
-    """Let all threads take memory from one place.
-
-    glibc gives each thread its own, which gives the memory of each PDU back to the kernel and asks
-    for it again. Only one thread runs Python at a time anyway.
-    """
-    with suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 def _clear_what_others_left(folder: Path) -> None:

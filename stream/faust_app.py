@@ -24,7 +24,7 @@ from mode.supervisors import CrashingSupervisor
 
 from stream.bounded import bounded
 from stream.health import BEAT_S, Pulse
-from wire import topic_admin
+from wire import heap, topic_admin
 from wire.cluster import BrokerUnavailable, Cluster
 from wire.envelope import Headers
 from wire.errors import remedy_of
@@ -230,6 +230,8 @@ def committed(app: faust.App, event: EventT[bytes]) -> bool:
 
 def run(app: faust.App, *, log_level: int) -> None:
     """Run the worker until SIGTERM or SIGINT; a failure of an agent ends the process (exit 1)."""
+    heap.keep()
+    heap.settle()
     for noisy in ("aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     # Said at each first start, while the broker makes the topic of the groups; it tries again.

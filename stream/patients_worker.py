@@ -38,7 +38,7 @@ from stream.policies import Policy
 from stream.rebuild import rebuild
 from stream.snapshots import read_snapshots
 from stream.unread import unread
-from wire import topic_admin
+from wire import heap, topic_admin
 from wire.cache_server import CacheServer
 from wire.cluster import Cluster
 from wire.dead_letters import NOT_A_RECORD
@@ -292,6 +292,7 @@ class PatientsWorker:
             except topic_admin.BrokerUnavailable as error:
                 log.warning("snapshots not read", error=str(error), remedy="tried again")
                 await asyncio.sleep(RETRY_S)
+        heap.settle()
         self._pulse.loading(False)
 
     def _fold(

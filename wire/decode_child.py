@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from typing import Any
 
+from wire import heap
 from wire.decode_channel import READY, SHARED_BYTES, Channel
 from wire.errors import FrameError, Reason
 from wire.parcel import kinds_of
@@ -32,6 +33,7 @@ def serve(task: Callable[..., Iterator[Any]], pipe: Connection, memory_bytes: in
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    heap.keep()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)  # decoders quote values of the data set
     _silence_codecs()
