@@ -18,7 +18,7 @@ import faust
 import structlog
 from faust.types import EventT
 
-from engines import CtSlice, Engine, EngineError, Score
+from engines import Engine, EngineError, Prepared, Score
 from stream import metrics
 from stream.faust_app import (
     Outgoing,
@@ -232,9 +232,9 @@ class ScoringWorker:
         if engine is self._engine:  # else another one was promoted, and this one may be closed
             self._pulse.checked(found)
 
-    async def _in_turn(self, score: Callable[[CtSlice], Score], ct: CtSlice) -> Score:
+    async def _in_turn(self, infer: Callable[[Prepared], Score], prepared: Prepared) -> Score:
         """Ask an engine in between two frames."""
-        call = Call(lambda: score(ct))
+        call = Call(lambda: infer(prepared))
         self._line.put(call)
         return await call.done
 

@@ -1,5 +1,6 @@
 """An engine at work, as others see it: how long it has been asked, and whether it is well."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -14,8 +15,11 @@ from wire.records import EngineCheck
 
 log = structlog.get_logger(__name__)
 
-OnThread = Callable[[Callable[[CtSlice], Score], CtSlice], Awaitable[Score]]
-"""Runs a function with a slice on the engine's thread."""
+OnThread = Callable[[Callable[[Prepared], Score], Prepared], Awaitable[Score]]
+"""Runs a function with a prepared slice on the engine's thread."""
+
+APART_S = 0.5
+"""Between the two questions of a check: a frame waits for one of them, not for both."""
 
 
 class WatchedEngine:
@@ -25,6 +29,7 @@ class WatchedEngine:
         self._engine = engine
         self._pulse = pulse
         self._first: KnownAnswers | None = None
+        self._known: tuple[Prepared, ...] = ()
         self.card, self.backend, self.precision = engine.card, engine.backend, engine.precision
         self.preparation = engine.preparation
 
@@ -49,17 +54,22 @@ class WatchedEngine:
         return self._said(None, "not asked yet")
 
     async def check(self, on_thread: OnThread) -> EngineCheck:
-        """Ask the engine what is known, in between two frames: one waits for one answer at most.
+        """Ask the engine what is known, in between two frames: each waits for one answer at most.
 
         Nothing is published: it is no finding.
         """
         answers: list[float] = []
         trouble = ""
-        for frame in known_frames():
-            try:
-                answers.append((await on_thread(self.score, frame)).lesion_probability)
-            except Exception as error:  # the engine boundary: researchers bring their own models
-                trouble = trouble or f"it raised {type(error).__name__}"
+        try:
+            self._known = self._known or tuple(
+                prepare(ct, self.preparation) for ct in known_frames()
+            )
+            for number, prepared in enumerate(self._known):
+                if number and self._first is not None:
+                    await asyncio.sleep(APART_S)
+                answers.append((await on_thread(self.infer, prepared)).lesion_probability)
+        except Exception as error:  # the engine boundary: researchers bring their own models
+            trouble = f"it raised {type(error).__name__}"
         if not trouble:
             now: KnownAnswers = (answers[0], answers[1])
             self._first = self._first or now
