@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engines.errors import EngineFailed
-from engines.tensorrt_common import sizes, tensorrt_log
+from engines.tensorrt_common import sizes, started, tensorrt_log
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -46,7 +46,7 @@ def build(onnx: bytes, *, batch: int, timing: bytes = b"", watch: Watch | None =
     import tensorrt as trt  # the `gpu` extra; never without a device, see `engines.cuda`
 
     log = tensorrt_log()
-    builder = trt.Builder(log.logger)
+    builder = started(trt.Builder)
     strongly_typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
     parser = trt.OnnxParser(network, log.logger)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from engines.errors import EngineFailed
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
+T = TypeVar("T")
 _LAST = 5
 
 
@@ -48,6 +52,20 @@ class TensorRtLog:
 def tensorrt_log() -> TensorRtLog:
     """Return the one log of this process: TensorRT keeps to the first logger that it is given."""
     return TensorRtLog()
+
+
+def started(make: Callable[[trt.ILogger], T]) -> T:
+    """Return a builder or runtime, made with the log of this process.
+
+    Raises
+    ------
+    EngineFailed  TensorRT has none for this card and driver: its bindings raise TypeError then.
+    """
+    log = tensorrt_log()
+    try:
+        return make(log.logger)
+    except TypeError as error:
+        raise EngineFailed(f"TensorRT does not start: {log.words()}") from error
 
 
 def sizes(dims: trt.Dims) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engines.cuda import NoCuda
 from engines.cuda_graph import CudaGraph
 from engines.errors import EngineFailed
-from engines.tensorrt_common import sizes, tensorrt_log
+from engines.tensorrt_common import sizes, started, tensorrt_log
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -57,7 +57,7 @@ class TensorRtModel:
         self.not_captured = ""
         self._slots: dict[tuple[int, int], _Slot] = {}
         with _on_the_card():
-            self._runtime: trt.Runtime | None = trt.Runtime(tensorrt_log().logger)
+            self._runtime: trt.Runtime | None = started(trt.Runtime)
             engine = self._runtime.deserialize_cuda_engine(plan)
             if engine is None:
                 raise EngineFailed(f"TensorRT does not load the plan: {tensorrt_log().words()}")
