@@ -13,6 +13,26 @@ from numpy.typing import NDArray
 from engines.errors import EngineFailed
 
 
+def session_options(threads: int) -> Any:
+    """Return the settings of a session; what others would do: docs/performance.md.
+
+    Parameters
+    ----------
+    threads : that one inference may use, >= 1.
+    """
+    # ONNX Runtime 1.31 reports its use to its maker unless told not to before its import.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
 class OnnxModel:
     """A model.onnx with one float32 input, run one view at a time; see `engines.model.Model`.
 
@@ -33,16 +53,9 @@ class OnnxModel:
     backend = "onnxruntime-cpu"
 
     def __init__(self, path: Path, *, threads: int, precision: str = "fp32") -> None:
-        # ONNX Runtime 1.31 reports its use to its maker unless told not to before its import.
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        options = session_options(threads)
         import onnxruntime  # 100 ms and 60 MB that listing engines must not cost
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
         try:
             session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]

@@ -1,8 +1,8 @@
 """What the pipeline costs on top of its engine, beside others who do the same; `make bench`.
 
 Run as ``python -m benchmarks.speed [--data FOLDER]``. Starts a Kafka and a Redis of its own.
-Writes docs/performance.json, the tables of docs/performance.md and docs/performance.png. The peers
-need an environment with the extra ``bench``: ``--python`` says which.
+Writes docs/performance.json, the tables of docs/performance.md and docs/capacity.md, and their
+pictures. The peers need an environment with the extra ``bench``: ``--python`` says which.
 """
 
 from __future__ import annotations
@@ -11,29 +11,34 @@ import argparse
 import sys
 import tempfile
 from contextlib import ExitStack
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, replace
+from itertools import cycle, islice
 from pathlib import Path
 
 import local
-from benchmarks.speed import latency, overhead, page
+from benchmarks import brokers
+from benchmarks.speed import deciding, engine_settings, latency, overhead, page, profile, stored
 from benchmarks.speed.contest import (
     ENGINE,
-    KERAS,
     OURS,
     PEERS,
     SETUPS,
     Bench,
+    Row,
+    Runs,
     Setup,
     compete,
+    drained_by,
     draining,
     everybody,
 )
 from benchmarks.speed.corpus import corpus
 from lesionstream.console import say
+from local.broker import Broker
 from producers.prepare import Prepared
 
 SMALL, SMALL_FRAMES = 256, 6000
+PROFILED_FRAMES = 1500
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,11 +57,13 @@ def main(argv: list[str] | None = None) -> int:
         home = Path(folder)
         end.callback(local.down, home)
         found = local.up(home, say=say)
-        bench = Bench(str(found.kafka), str(found.redis), home, args.python)
+        running = Broker(home.resolve()).find()
+        pids = () if running is None else (running.pid,)
+        bench = Bench(str(found.kafka), str(found.redis), home, args.python, pids)
         lidc = None if args.data is None else args.data / "lidc-dicom"
         frames = corpus(args.frames, 96, lidc=lidc)
         setups = SETUPS[:1] if args.check else SETUPS
-        rows = compete(bench, frames, everybody(setups), args.repeats, times={KERAS: 0.25})
+        rows = compete(bench, frames, everybody(setups), args.repeats)
         named = {(row.name, row.setup): row for row in rows}
         alone, ours = (named[name, Setup()] for name in (ENGINE, OURS))
         beyond, parts = overhead.measure(bench, frames, args.repeats, alone, ours)
@@ -74,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
         slowest = min(named[name, Setup()].rate for name in PEERS)
         figures |= rest(bench, frames, args, slowest, ours.rate)
     page.write(figures)
-    say(f"written: {page.FIGURES}, {page.PAGE}, {page.PICTURE}")
+    written = page.FIGURES, page.PAGE, page.CAPACITY, page.PICTURE, page.PROFILE
+    say(f"written: {', '.join(map(str, written))}")
     return 0
 
 
@@ -87,12 +95,20 @@ def rest(
 ) -> dict[str, object]:
     """Return what is no ratio: small frames without an engine, several processes, delays."""
     base = corpus(200, 96, side=SMALL)
-    small = [base[number % len(base)] for number in range(SMALL_FRAMES)]
+    small = list(islice(cycle(base), SMALL_FRAMES))
     none = draining(lambda bench: bench.no_engine("--undecoded"))
     tiny = [("no engine", Setup(), none), (overhead.KAFKA, Setup(), draining(Bench.bare_kafka))]
-    scale = [
-        (OURS, setup, draining(partial(Bench.contender, name=OURS, setup=setup)))
-        for setup in (Setup(processes=n) for n in args.scale)
+    scale = [(OURS, setup, drained_by(OURS, setup)) for setup in map(_processes, args.scale)]
+    long = list(islice(cycle(frames), PROFILED_FRAMES))
+    profiles = [
+        profile.profiled(bench, "shipped engine", bench.contender(OURS, Setup()), long),
+        profile.profiled(bench, "no engine", bench.no_engine(), long),
+        profile.profiled(
+            bench,
+            "no engine, nothing decoded, 256 x 256",
+            bench.no_engine("--undecoded"),
+            [*small, *small],
+        ),
     ]
     late = [
         latency.findings(bench, name, frames, load=load, fps=load * rate, seconds=args.seconds)
@@ -106,9 +122,28 @@ def rest(
     return {
         "small": [row.to_json() for row in compete(bench, small, tiny, args.repeats)],
         "scale": [row.to_json() for row in compete(bench, frames, scale, args.repeats)],
+        "brokers": [row.to_json() for row in three_brokers(bench, frames, scale[:1], args.repeats)],
+        "profile": profiles,
+        "settings": engine_settings.measure(frames, args.repeats),
+        "deciding": deciding.measure(bench),
+        "stored": stored.measure(bench, frames),
         "latency": [one.to_json() for one in late],
         "capacity": {"ours": own, "slowest": slowest},
     }
+
+
+def three_brokers(bench: Bench, frames: list[Prepared], runs: Runs, repeats: int) -> list[Row]:
+    """Return the same with three brokers, three copies of each message, two confirmed."""
+    three = brokers.Three(bench.home / "three")
+    try:
+        pids = tuple(running.pid for node in three.nodes if (running := node.find()) is not None)
+        return compete(replace(bench, kafka=three.bootstrap, brokers=pids), frames, runs, repeats)
+    finally:
+        three.close()
+
+
+def _processes(count: int) -> Setup:
+    return Setup(processes=count)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,14 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import count, cycle, islice
 from pathlib import Path
-from types import MappingProxyType
 
-from benchmarks.speed.rig import Contender, Drained, drain, fill, remove_frames
+from benchmarks.speed.rig import BEGIN, Contender, Drained, drain, fill, remove_frames
 from lesionstream.console import progress_bar
 from producers.prepare import Prepared
 from wire.topics import Names
@@ -23,6 +22,7 @@ from wire.topics import Names
 _RUNS = count(1)
 MODULE = "benchmarks.speed.contenders."
 LIMIT_S = 600.0
+KERAS_TIMES = 0.25
 
 ENGINE, OURS, KERAS = "engine alone", "Lesionstream", "Keras predict"
 PEERS = {
@@ -56,12 +56,14 @@ class Bench:
     Attributes
     ----------
     python : interpreter of the environment that has the peers.
+    brokers : their processes.
     """
 
     kafka: str
     redis: str
     home: Path
     python: str
+    brokers: tuple[int, ...] = ()
 
     @contextmanager
     def topics(self, frames: Sequence[Prepared]) -> Iterator[Names]:
@@ -107,6 +109,7 @@ class Row:
     setup: Setup
     rates: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
+    broker_s: list[float] = field(default_factory=list)
     peak_bytes: list[int] = field(default_factory=list)
 
     @property
@@ -118,6 +121,7 @@ class Row:
         """Add a run."""
         self.rates.append(drained.rate)
         self.cpu_s.append(drained.cpu_s)
+        self.broker_s.append(drained.broker_s)
         self.peak_bytes.append(drained.peak_bytes)
 
     def to_json(self) -> dict[str, object]:
@@ -129,15 +133,37 @@ Run = Callable[[Bench, Sequence[Prepared]], Drained]
 Runs = Sequence[tuple[str, Setup, Run]]
 
 
-def draining(contender: Callable[[Bench], Contender]) -> Run:
-    """Return a run of a contender on a filled topic."""
+def draining(
+    contender: Callable[[Bench], Contender], *, times: float = 1, begin: float = BEGIN
+) -> Run:
+    """Return a run of a contender on a filled topic.
+
+    Parameters
+    ----------
+    times : so many times the frames, for who is slow or fast.
+    begin : see `drain`.
+    """
 
     def run(bench: Bench, frames: Sequence[Prepared]) -> Drained:
-        with bench.topics(frames) as names:
+        some = list(islice(cycle(frames), int(len(frames) * times)))
+        with bench.topics(some) as names:
             home = bench.home / names.prefix.strip("-")
-            return drain(contender(bench), bench.kafka, names, len(frames), home)
+            one = contender(bench)
+            return drain(one, bench.kafka, names, len(some), home, bench.brokers, begin)
 
     return run
+
+
+def drained_by(name: str, setup: Setup) -> Run:
+    """Return a run of a contender by its name.
+
+    Where several processes join a group, each that comes holds up the others: they get twice the
+    frames, and only the second half counts.
+    """
+    contender = partial(Bench.contender, name=name, setup=setup)
+    if setup.processes > 1:
+        return draining(contender, times=2, begin=0.5)
+    return draining(contender, times=KERAS_TIMES if name == KERAS else 1)
 
 
 def in_memory(module: str, setup: Setup) -> Run:
@@ -158,20 +184,12 @@ def in_memory(module: str, setup: Setup) -> Run:
     return run
 
 
-def compete(
-    bench: Bench,
-    frames: Sequence[Prepared],
-    runs: Runs,
-    repeats: int,
-    *,
-    times: Mapping[str, float] = MappingProxyType({}),
-) -> list[Row]:
+def compete(bench: Bench, frames: Sequence[Prepared], runs: Runs, repeats: int) -> list[Row]:
     """Let each run as often, one after the other, each repeat in another order.
 
     Parameters
     ----------
     runs : name, set-up, and how.
-    times : so many times the frames for these names, which are slow or fast.
     """
     rows = [Row(name, setup) for name, setup, _ in runs]
     chance = random.Random(1)
@@ -181,8 +199,7 @@ def compete(
             for at in chance.sample(range(len(runs)), len(runs)):
                 name, _, run = runs[at]
                 bar.update(task, note=name)
-                some = list(islice(cycle(frames), int(len(frames) * times.get(name, 1))))
-                rows[at].add(run(bench, some))
+                rows[at].add(run(bench, frames))
                 bar.advance(task)
     return rows
 
@@ -193,8 +210,6 @@ def everybody(setups: Sequence[Setup]) -> list[tuple[str, Setup, Run]]:
     for setup in setups:
         if setup.processes == 1:
             runs.append((ENGINE, setup, in_memory("bare_engine", setup)))
-        for name in (OURS, *PEERS):
-            runs.append((name, setup, draining(partial(Bench.contender, name=name, setup=setup))))
-    one = Setup()
-    runs.append((KERAS, one, draining(partial(Bench.contender, name=KERAS, setup=one))))
+        runs += [(name, setup, drained_by(name, setup)) for name in (OURS, *PEERS)]
+    runs.append((KERAS, Setup(), drained_by(KERAS, Setup())))
     return runs

@@ -26,11 +26,9 @@ from wire.cluster import Cluster
 from wire.topics import ALERTS, RESULTS, Names, Topic
 
 READY_S, LAST_S = 60.0, 20.0
-SETTLE = 10
-"""Frames that come first and do not count."""
-WARM_S = 6.0
-"""The same for alerts, each of another patient: by then each partition of each topic was written to
-once, for which a broker that has just started takes its time."""
+WARM = 200
+"""Frames that come first, all at once, and do not count: by then each partition of each topic was
+written to once, for which a broker that has just started takes its time."""
 
 QUANTILES = (50.0, 95.0, 99.0, 99.9)
 
@@ -94,7 +92,7 @@ def findings(
     bench: Bench, name: str, frames: Sequence[Prepared], *, load: float, fps: float, seconds: float
 ) -> Delays:
     """Measure a contender's answers, with one engine thread."""
-    some = list(islice(cycle(frames), SETTLE + int(fps * seconds)))
+    some = list(islice(cycle(frames), WARM + int(fps * seconds)))
     contenders = [bench.contender(name, Setup())]
     return _measured(bench, contenders, some, RESULTS, load=load, fps=fps)
 
@@ -103,13 +101,12 @@ def alerts(bench: Bench, *, load: float, fps: float, seconds: float) -> Delays:
     """Measure Lesionstream's clinical alerts: each frame is another patient's, and alarms."""
     policy = bench.home / "policy.toml"
     policy.write_text(POLICY)
-    settle = int(WARM_S * fps)
-    some = list(islice(patients(), settle + int(fps * seconds)))
+    some = list(islice(patients(), WARM + int(fps * seconds)))
     environment = {"LESIONSTREAM_REDIS": bench.redis, "LESIONSTREAM_POLICY": str(policy)}
     words = ("-m", "lesionstream", "worker", "patients")
     deciding = Contender(OURS, words, ours=True, environment=environment)
     contenders = [bench.contender(OURS, Setup()), deciding]
-    return _measured(bench, contenders, some, ALERTS, load=load, fps=fps, settle=settle)
+    return _measured(bench, contenders, some, ALERTS, load=load, fps=fps)
 
 
 def _measured(
@@ -120,13 +117,11 @@ def _measured(
     *,
     load: float,
     fps: float,
-    settle: int = SETTLE,
 ) -> Delays:
-    """Let frames come at a rate, once a first one was answered."""
+    """Let frames come at a rate, once those that come first were answered."""
     names = Names(f"late-{time.time_ns()}-")
     make(bench.kafka, names)
     home = bench.home / names.prefix.strip("-")
-    due: list[float] = []
     with ExitStack() as end:
         publisher = Publisher(Cluster.plain(bench.kafka), names=names, source=SOURCE)
         end.callback(publisher.close)
@@ -139,27 +134,27 @@ def _measured(
             _received if topic is RESULTS else _patient,
         )
         end.callback(reader.close)
-        publisher.frame(frames[0])
-        _wait(lambda: bool(reader.came), READY_S)
-        if not reader.came:
-            raise RuntimeError(f"{contenders[0].name} answers nothing. Read {home / 'log.txt'}.")
+        for frame in frames[:WARM]:
+            publisher.frame(frame)
+        _wait(lambda: len(reader.came) >= WARM, READY_S)
+        if len(reader.came) < WARM:
+            raise RuntimeError(f"{contenders[0].name} is too slow. Read {home / 'log.txt'}.")
         began = time.time()
         wanted = {}
         with progress_bar("frames") as bar:
-            for number, frame in enumerate(bar.track(frames[1:], description="publishing")):
-                due.append(began + number / fps)
-                time.sleep(max(0.0, due[-1] - time.time()))
-                received = datetime.fromtimestamp(due[-1], UTC)
+            for number, frame in enumerate(bar.track(frames[WARM:], description="publishing")):
+                due = began + number / fps
+                time.sleep(max(0.0, due - time.time()))
+                received = datetime.fromtimestamp(due, UTC)
                 publisher.frame(frame, received)
-                wanted[received.isoformat() if topic is RESULTS else frame.patient_id] = due[-1]
+                wanted[received.isoformat() if topic is RESULTS else frame.patient_id] = due
         publisher.flush()
         _wait(lambda: wanted.keys() <= reader.came.keys(), LAST_S)
         came = dict(reader.came)
-    counted = list(wanted.items())[settle - 1 :]
-    late = [(came[name] - at) * 1000 for name, at in counted if name in came]
+    late = [(came[name] - at) * 1000 for name, at in wanted.items() if name in came]
     quantiles = tuple(float(np.percentile(late, q)) for q in QUANTILES)
     what = "finding" if topic is RESULTS else "alert"
-    missing = len(counted) - len(late)
+    missing = len(wanted) - len(late)
     return Delays(contenders[0].name, what, load, fps, len(late), quantiles, missing)
 
 

@@ -37,12 +37,11 @@ def measure(
         bench,
         frames,
         [
-            (KAFKA, ONE, draining(Bench.bare_kafka)),
+            (KAFKA, ONE, draining(Bench.bare_kafka, times=8)),
             (LOOK, ONE, in_memory("bare_look", ONE)),
             (NOTHING, ONE, draining(Bench.no_engine)),
         ],
         repeats,
-        times={KAFKA: 8},
     )
     kafka, look, nothing = (statistics.median(row.cpu_s) for row in rows)
     beyond = statistics.median(a - b for a, b in zip(ours.cpu_s, engine.cpu_s, strict=True))

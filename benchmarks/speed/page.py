@@ -11,13 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed import capacity, engine_settings, profile
 from benchmarks.speed.contest import ENGINE, KERAS, OURS, PEERS
 from lesionstream.console import say
 
 FIGURES = Path("docs/performance.json")
 PAGE = Path("docs/performance.md")
+CAPACITY = Path("docs/capacity.md")
 PICTURE = Path("docs/performance.png")
+PROFILE = Path("docs/performance-profile.png")
 TOLERATED = 1.25
+ENOUGH = 1000
+"""Frames, for a p99.9."""
 
 Row = Mapping[str, Any]
 Figures = Mapping[str, Any]
@@ -34,26 +39,35 @@ def machine() -> dict[str, str]:
 
 
 def write(figures: Figures) -> None:
-    """Write all three."""
+    """Write all of them."""
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
-    text = PAGE.read_text()
-    for name, table in tables(figures).items():
+    _fill(PAGE, tables(figures))
+    _fill(CAPACITY, {"machine": _machine(figures), **capacity.tables(figures)})
+    draw(figures)
+    profile.draw(figures["profile"], figures["overhead"]["kafka"], PROFILE)
+
+
+def _fill(page: Path, tables: Mapping[str, str]) -> None:
+    """Put tables between their marks of a page."""
+    text = page.read_text()
+    for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         if not after:
-            raise ValueError(f"{PAGE}: no marks {begin.strip()} ... {end}")
+            raise ValueError(f"{page}: no marks {begin.strip()} ... {end}")
         text = f"{before}{begin}{table}\n{end}{after}"
-    PAGE.write_text(text)
-    draw(figures)
+    page.write_text(text)
 
 
 def tables(figures: Figures) -> dict[str, str]:
-    """Return the tables by the names of their marks."""
+    """Return the tables of docs/performance.md by the names of their marks."""
     return {
         "throughput": _throughput(figures["throughput"]),
         "overhead": _overhead(figures),
-        "scale": _scale(figures["scale"]),
+        "profile": profile.table(figures["profile"]),
+        "settings": engine_settings.table(figures["settings"]),
+        "scale": _scale(figures["scale"], figures["brokers"]),
         "latency": _latency(figures),
         "machine": _machine(figures),
     }
@@ -86,13 +100,14 @@ def _in_words(setup: Row) -> str:
 
 def _throughput(rows: Sequence[Row]) -> str:
     lines = [
-        "| | | frames a second | Lesionstream to it | CPU ms a frame | peak MiB |",
-        "|---|---|---|---|---|---|",
+        "| | | frames a second | Lesionstream to it | CPU ms a frame | broker's | peak MiB |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {_in_words(row['setup'])} | {row['name']} | {_spread(row['rates'], 1)} "
         f"| {ratio(rows, OURS, row['name'], row['setup']):.2f} "
         f"| {_spread([1000 * s for s in row['cpu_s']], 1)} "
+        f"| {1000 * statistics.median(row['broker_s']):.1f} "
         f"| {max(row['peak_bytes']) / 2**20:.0f} |"
         for row in rows
     ]
@@ -123,11 +138,17 @@ def _overhead(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def _scale(rows: Sequence[Row]) -> str:
-    lines = ["| scoring processes | frames a second | to the first |", "|---|---|---|"]
-    for row in rows:
+def _scale(rows: Sequence[Row], brokers: Sequence[Row]) -> str:
+    lines = [
+        "| brokers | scoring processes | frames a second | to the first | brokers' CPU ms |",
+        "|---|---|---|---|---|",
+    ]
+    for count, row in [*((1, row) for row in rows), *((3, row) for row in brokers)]:
         over = statistics.median(a / b for a, b in zip(row["rates"], rows[0]["rates"], strict=True))
-        lines.append(f"| {row['setup']['processes']} | {_spread(row['rates'], 1)} | {over:.2f} |")
+        lines.append(
+            f"| {count} | {row['setup']['processes']} | {_spread(row['rates'], 1)} | {over:.2f} "
+            f"| {1000 * statistics.median(row['broker_s']):.1f} |"
+        )
     return "\n".join(lines)
 
 
@@ -142,7 +163,8 @@ def _latency(figures: Figures) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in figures["latency"]:
-        quantiles = " | ".join(f"{value:.0f}" for value in one["quantiles"])
+        *found, last = (f"{value:.0f}" for value in one["quantiles"])
+        quantiles = " | ".join([*found, last if one["frames"] >= ENOUGH else "-"])
         mine = abs(one["fps"] - one["load"] * figures["capacity"]["ours"]) < 1e-6
         lines.append(
             f"| {one['name']}, {one['what']} | {one['load']:.0%} of "
@@ -170,7 +192,9 @@ def draw(figures: Figures) -> None:
             [max(row["rates"]) - m for m, row in zip(middle, some, strict=True)],
         ]
         rates.barh(at, middle, 0.26, xerr=spread, label=_in_words(setup))
+    most = max(max(row["rates"]) for row in rows)
     rates.set(yticks=range(len(names)), yticklabels=names, xlabel="frames a second")
+    rates.set_xlim(0, 1.6 * most)  # room for the legend
     rates.invert_yaxis()
     rates.legend(fontsize=8, loc="lower right")
     for name in (OURS, *PEERS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,25 @@ def usage(pid: int) -> Usage:
         cpu_s += sum(map(int, fields[11:15])) * _TICK_S
         peak += sum(int(kib) << 10 for kib in re.findall(r"VmHWM:\s+(\d+) kB", status))
     return Usage(cpu_s, peak)
+
+
+def together(pids: Iterable[int]) -> Usage:
+    """Return what some processes and all below them have used so far."""
+    used = [usage(pid) for pid in pids]
+    return Usage(sum(one.cpu_s for one in used), sum(one.peak_bytes for one in used))
+
+
+def threads(pid: int) -> dict[int, float]:
+    """Return the CPU seconds of each living thread of a process and of all below it."""
+    found = {}
+    for one in _tree(pid):
+        for task in Path(f"/proc/{one}/task").glob("*"):
+            try:
+                on_cpu_ns = (task / "schedstat").read_text().split()[0]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            found[int(task.name)] = int(on_cpu_ns) * 1e-9
+    return found
 
 
 def _tree(pid: int) -> Iterator[int]:

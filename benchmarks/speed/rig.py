@@ -13,7 +13,7 @@ from pathlib import Path
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from benchmarks.speed.processes import Usage, usage
+from benchmarks.speed.processes import Usage, together
 from lesionstream import children
 from producers.prepare import Prepared
 from producers.publisher import Publisher
@@ -26,7 +26,7 @@ SOURCE = "/lesionstream/benchmark"
 LIMIT_S = 300.0
 LOOK_S = 0.1
 BEGIN = 0.25
-"""Of the frames: what comes before is start, joining the group, and warming up."""
+"""Share of the frames that do not count, where one process answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +86,13 @@ class Drained:
     rate : answered frames a second, from a quarter of the frames on.
     cpu_s : of CPU a frame, in that time, all its processes.
     peak_bytes : greatest resident memory; what processes share counts for each.
+    broker_s : of CPU a frame, of the brokers.
     """
 
     rate: float
     cpu_s: float
     peak_bytes: int
+    broker_s: float = 0.0
 
 
 def make(kafka: str, names: Names) -> None:
@@ -118,35 +120,49 @@ def remove_frames(kafka: str, names: Names) -> None:
     admin.close()
 
 
-def drain(contender: Contender, kafka: str, names: Names, frames: int, home: Path) -> Drained:
+def drain(
+    contender: Contender,
+    kafka: str,
+    names: Names,
+    frames: int,
+    home: Path,
+    brokers: Sequence[int],
+    begin: float,
+) -> Drained:
     """Let a contender answer everything; its answers go to topics of its own.
+
+    Parameters
+    ----------
+    brokers : their processes.
+    begin : share of the frames that do not count: start, joining the group, warming up.
 
     Raises
     ------
     RuntimeError  it ended, or was not done in time; the message names its log.
     """
-    marks: list[tuple[int, Usage]] = []
+    marks: list[tuple[int, Usage, Usage]] = []
     with contender.running(kafka, names, home) as processes, answers(kafka, names) as count:
         deadline = time.monotonic() + LIMIT_S
         while len(marks) < 2:
             if time.monotonic() > deadline or any(p.poll() is not None for p in processes):
                 raise RuntimeError(f"{contender.name} did not answer all. Read {home / 'log.txt'}.")
             done = count()
-            if done >= (frames if marks else BEGIN * frames):
-                used = [usage(process.pid) for process in processes]
-                total = Usage(sum(u.cpu_s for u in used), sum(u.peak_bytes for u in used))
-                marks.append((done, total))
+            if done >= (frames if marks else begin * frames):
+                used = together(process.pid for process in processes)
+                marks.append((done, used, together(brokers)))
             else:
                 time.sleep(LOOK_S)
     came = sorted(
         record.timestamp / 1000 for record in read(Cluster.plain(kafka), names.of(RESULTS))
     )
-    began = int(BEGIN * len(came))
-    (at_first, first), (at_last, last) = marks
+    began = int(begin * len(came))
+    (at_first, first, broker_first), (at_last, last, broker_last) = marks
+    counted = max(1, at_last - at_first)
     return Drained(
         (len(came) - 1 - began) / (came[-1] - came[began]),
-        (last.cpu_s - first.cpu_s) / max(1, at_last - at_first),
+        (last.cpu_s - first.cpu_s) / counted,
         last.peak_bytes,
+        (broker_last.cpu_s - broker_first.cpu_s) / counted,
     )
 
 

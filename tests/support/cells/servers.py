@@ -4,13 +4,13 @@ import signal
 import time
 
 from redis import Redis
-from support import brokers
 from support.bench import Bench
 from support.small_disk import small_disk
 from support.stack import eventually
 from support.tcp_proxy import Proxy
 
 import local
+from benchmarks import brokers
 from local.broker import Broker
 from local.cache import Cache
 from stream.cache import cache_key

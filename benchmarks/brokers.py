@@ -1,4 +1,4 @@
-"""Kafka as tests need it beside the product's own: three brokers, or one behind a proxy."""
+"""Kafka beside the product's own: three brokers, or one behind a proxy."""
 
 import secrets
 from pathlib import Path
