@@ -229,8 +229,11 @@ class ScoringWorker:
         """Ask the engine what is known; the answer goes to the pulse."""
         engine = self._engine
         found = await engine.check(self._in_turn)
-        if engine is self._engine:  # else another one was promoted, and this one may be closed
-            self._pulse.checked(found)
+        if engine is not self._engine:  # another one was promoted, and this one may be closed
+            return
+        self._pulse.checked(found)
+        if not found.ok:
+            log.error("known-answer check", engine=found.name, failed=found.detail)
 
     async def _in_turn(self, infer: Callable[[Prepared], Score], prepared: Prepared) -> Score:
         """Ask an engine in between two frames."""

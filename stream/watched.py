@@ -5,15 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-import structlog
-
 from engines import CtSlice, Engine, Prepared, Score, prepare
 from engines.card import KnownAnswers
 from engines.known_answer import known_frames, wrong
 from stream.health import Pulse
 from wire.records import EngineCheck
-
-log = structlog.get_logger(__name__)
 
 OnThread = Callable[[Callable[[Prepared], Score], Prepared], Awaitable[Score]]
 """Runs a function with a prepared slice on the engine's thread."""
@@ -74,8 +70,6 @@ class WatchedEngine:
             now: KnownAnswers = (answers[0], answers[1])
             self._first = self._first or now
             trouble = wrong(self.card, self.precision, self._first, now)
-        if trouble:
-            log.error("known-answer check", engine=self.card.name, failed=trouble)
         return self._said(not trouble, trouble or "as known")
 
     def _said(self, ok: bool | None, detail: str) -> EngineCheck:
