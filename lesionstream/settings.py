@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         None, description="folder of TensorRT's plans; default: plans in the state folder"
     )
     engine_threads: int | None = Field(None, ge=1, description="CPU threads of the engine")
+    decoders: int | None = Field(
+        None,
+        ge=1,
+        description="processes of a scoring worker that decode and find the lungs; "
+        "default: 1, and more where a GPU waits for them",
+    )
     policy: str = Field(
         "longitudinal",
         description="what decides: longitudinal, threshold, or a TOML file with a site's data",

@@ -1,5 +1,6 @@
 """`worker scoring`, also `--stat`, `worker patients` and `worker models`."""
 
+import os
 from datetime import timedelta
 
 import faust
@@ -25,6 +26,9 @@ from wire.rights import DECIDING, MODELS, SCORING, URGENT
 from wire.topics import INPUT
 
 log = structlog.get_logger(__name__)
+
+MOST_DECODERS = 8
+"""Of one worker by default: each takes some 0.2 GB."""
 
 
 def run(
@@ -81,7 +85,21 @@ def _scoring(
         strikes=Strikes(wanted.home / "strikes"),
         promoted=_Promotions(engine.card.name).newer,
         session_timeout_s=session_timeout_s,
+        decoders=wanted.decoders or decoders_for(engine.backend, cores()),
     )
+
+
+def decoders_for(backend: str, cores: int) -> int:
+    """Return how many decode processes keep an engine busy.
+
+    A CPU takes longer to ask it than to decode. A GPU waits for them: all cores but two.
+    """
+    return min(MOST_DECODERS, max(1, cores - 2)) if backend.endswith("-cuda") else 1
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _patients(kafka: Cluster, pulse: Pulse, session_timeout_s: float) -> faust.App:

@@ -1,13 +1,15 @@
 """Threads in a row: each item is looked at ahead of its turn, then worked on, one after the other.
 
-What goes in first comes out first. Queues between threads rather than futures: at a thousand frames
-a second a future for each would cost as much as all else that is done for it.
+What goes in first comes out first, whichever was looked at first. Queues between threads rather
+than futures: at a thousand frames a second a future for each would cost as much as all else that is
+done for it.
 """
 
 import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
@@ -22,27 +24,42 @@ class Item(Protocol):
         """Do what must be done in turn; on the one thread for it."""
 
 
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """An item in the line; `looked` once it was looked at."""
+
+    item: Item
+    looked: bool = False
+
+
 class Line:
-    """A thread that looks ahead, and one that works.
+    """Threads that look ahead, `looking` of them, and one that works.
 
     An item is to note what it raises: a thread that ended would be noticed by nobody.
     """
 
-    def __init__(self, name: str) -> None:
-        self._in: SimpleQueue[Item] = SimpleQueue()
+    def __init__(self, name: str, looking: int = 1) -> None:
+        self._in: SimpleQueue[_Turn] = SimpleQueue()
+        self._order: deque[_Turn] = deque()
+        self._one_at_a_time = threading.Lock()
         self._looked: SimpleQueue[Item] = SimpleQueue()
-        for what, target in (("look", self._look), ("work", self._work)):
+        for what, target in (*[("look", self._look)] * looking, ("work", self._work)):
             threading.Thread(target=target, name=f"{name}-{what}", daemon=True).start()
 
     def put(self, item: Item) -> None:
-        """Let an item go through, behind all that were put in before."""
-        self._in.put(item)
+        """Let an item go through, behind all that were put in before; from one thread."""
+        turn = _Turn(item)
+        self._order.append(turn)
+        self._in.put(turn)
 
     def _look(self) -> None:
         while True:
-            item = self._in.get()
-            item.look()
-            self._looked.put(item)
+            turn = self._in.get()
+            turn.item.look()
+            with self._one_at_a_time:
+                turn.looked = True
+                while self._order and self._order[0].looked:
+                    self._looked.put(self._order.popleft().item)
 
     def _work(self) -> None:
         while True:

@@ -1,6 +1,6 @@
 """The Faust app that scores: the shell of `stream.scoring_worker`, and its timers.
 
-Frames are looked at in a process that may die; see `stream.looking`.
+Frames are looked at in processes that may die; see `stream.looking`.
 """
 
 from collections.abc import Callable
@@ -50,6 +50,7 @@ def scoring_app(
     shadow: Engine | None = None,
     promoted: Callable[[], Engine | None] = lambda: None,
     session_timeout_s: float = SESSION_TIMEOUT_S,
+    decoders: int = 1,
     look: Look | None = None,
 ) -> faust.App:
     """Return the Faust app that scores with `engine`; `stream.faust_app.run` runs it.
@@ -62,13 +63,14 @@ def scoring_app(
     shadow : scores every frame, too; compared, never believed.
     promoted : asked every two seconds: the engine to go on with, loaded, or None for no change.
     session_timeout_s : see `make_app`.
-    look : by default in a process that may die.
+    decoders : frames that are looked at beside one another, each in a process of its own.
+    look : by default in processes that may die.
     """
     app = make_app(cluster, names.group(worker), folder, session_timeout_s=session_timeout_s)
     frames = raw_topic(app, names, INPUT[worker])
     if look is None:
-        pool = DecodePool(looks)
-        pool.warm_up()
+        pool = DecodePool(looks, workers=decoders)
+        pool.warm_up(decoders)
         look = in_child(pool, patient())
     scorer = ScoringWorker(
         engine,
@@ -76,6 +78,7 @@ def scoring_app(
         strikes=strikes,
         shadow=shadow,
         look=look,
+        looking=decoders,
         results=raw_topic(app, names, RESULTS),
         dead_letters=raw_topic(app, names, DEAD_LETTERS),
         ending=lambda: app.should_stop,

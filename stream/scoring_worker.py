@@ -41,7 +41,8 @@ log = structlog.get_logger(__name__)
 SOURCE = "/lesionstream/scoring"
 AHEAD = 8
 """Frames that were taken up and are not answered: what has to be waited for when partitions move or
-the worker ends, 0.4 s at 50 ms a frame, and enough to keep the engine busy."""
+the worker ends, 0.4 s at 50 ms a frame, and enough to keep the engine busy. More where more than
+four are looked at beside one another: two for each."""
 
 
 @dataclass(slots=True, eq=False)
@@ -92,6 +93,7 @@ class ScoringWorker:
 
     Parameters
     ----------
+    looking : frames that are looked at beside one another; `look` is called on so many threads.
     ending : asked before each frame: whether it shall be left to others.
     leave : leaves it to them.
     committed : tells whether an acknowledged frame will be given to nobody again.
@@ -107,6 +109,7 @@ class ScoringWorker:
         dead_letters: faust.TopicT,
         strikes: Strikes | None = None,
         shadow: Engine | None = None,
+        looking: int = 1,
         ending: Callable[[], bool] = lambda: False,
         leave: Callable[[EventT[bytes]], None] = lambda event: None,
         committed: Callable[[EventT[bytes]], bool] = lambda event: True,
@@ -122,9 +125,9 @@ class ScoringWorker:
         self._use(engine)
         self._results = results
         self._dead_letters = dead_letters
-        self._room = asyncio.Semaphore(AHEAD)
+        self._room = asyncio.Semaphore(max(AHEAD, 2 * looking))
         self._in_hand: deque[_InHand] = deque()
-        self._line = Line("engine")
+        self._line = Line("engine", looking)
         self._said: Post[_Said] = Post()
         self._sent: asyncio.Queue[_InHand] = asyncio.Queue()
 

@@ -112,10 +112,10 @@ class DecodePool:
         ).start()
         atexit.register(self._end_all)  # runs before multiprocessing's own, which is older
 
-    def warm_up(self) -> None:
-        """Start one child now: the first frame need not wait the second that takes."""
-        child = self._idle.get()
-        self._idle.put(child or self._started())
+    def warm_up(self, children: int = 1) -> None:
+        """Start so many now: the first frames need not wait the second that takes."""
+        for child in [self._idle.get() for _ in range(children)]:
+            self._idle.put(child or self._started())
 
     def run(self, *args: object) -> Iterator[Any]:
         """Yield the items of ``task(*args)``.

@@ -25,6 +25,7 @@ from benchmarks.speed.contest import (
     SETUPS,
     Bench,
     Row,
+    Run,
     Runs,
     Setup,
     compete,
@@ -51,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=40.0, help="of each load")
     parser.add_argument("--loads", type=float, nargs="+", default=[0.25, 0.5, 0.75, 0.9])
     parser.add_argument("--scale", type=int, nargs="*", default=[1, 2, 4], help="processes")
+    parser.add_argument("--decoders", type=int, nargs="*", default=[1, 2], help="of one worker")
     parser.add_argument("--check", action="store_true", help="compare with docs/performance.json")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="lesionstream-speed-") as folder, ExitStack() as end:
@@ -78,8 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         }
         if args.check:
             return page.check(figures)
-        slowest = min(named[name, Setup()].rate for name in PEERS)
-        figures |= rest(bench, frames, args, slowest, ours.rate)
+        figures |= rest(bench, frames, args, {n: named[n, Setup()].rate for n in (OURS, *PEERS)})
     page.write(figures)
     written = page.FIGURES, page.PAGE, page.CAPACITY, page.PICTURE, page.PROFILE
     say(f"written: {', '.join(map(str, written))}")
@@ -90,14 +91,14 @@ def rest(
     bench: Bench,
     frames: list[Prepared],
     args: argparse.Namespace,
-    slowest: float,
-    own: float,
+    capacity: dict[str, float],
 ) -> dict[str, object]:
     """Return what is no ratio: small frames without an engine, several processes, delays."""
     base = corpus(200, 96, side=SMALL)
     small = list(islice(cycle(base), SMALL_FRAMES))
     none = draining(lambda bench: bench.no_engine("--undecoded"))
     tiny = [("no engine", Setup(), none), (overhead.KAFKA, Setup(), draining(Bench.bare_kafka))]
+    decoders = [(f"{n} decoder{'s' * (n > 1)}", Setup(), decoded_by(n)) for n in args.decoders]
     scale = [(OURS, setup, drained_by(OURS, setup)) for setup in map(_processes, args.scale)]
     long = list(islice(cycle(frames), PROFILED_FRAMES))
     profiles = [
@@ -110,17 +111,17 @@ def rest(
             [*small, *small],
         ),
     ]
-    late = [
-        latency.findings(bench, name, frames, load=load, fps=load * rate, seconds=args.seconds)
-        for load in args.loads
-        for name, rate in [(OURS, own), *((name, slowest) for name in (OURS, *PEERS))]
-    ]
-    late += [
-        latency.alerts(bench, load=load, fps=load * own, seconds=args.seconds)
-        for load in args.loads
-    ]
+    late = latency.measure(
+        bench,
+        frames,
+        capacity,
+        loads=args.loads,
+        seconds=args.seconds,
+        repeats=args.repeats,
+    )
     return {
         "small": [row.to_json() for row in compete(bench, small, tiny, args.repeats)],
+        "decoders": [row.to_json() for row in compete(bench, frames, decoders, args.repeats)],
         "scale": [row.to_json() for row in compete(bench, frames, scale, args.repeats)],
         "brokers": [row.to_json() for row in three_brokers(bench, frames, scale[:1], args.repeats)],
         "profile": profiles,
@@ -128,8 +129,13 @@ def rest(
         "deciding": deciding.measure(bench),
         "stored": stored.measure(bench, frames),
         "latency": [one.to_json() for one in late],
-        "capacity": {"ours": own, "slowest": slowest},
+        "capacity": capacity,
     }
+
+
+def decoded_by(decoders: int) -> Run:
+    """Return a run with so many decode processes, and an engine that answers at once."""
+    return draining(lambda bench: bench.no_engine("--decoders", str(decoders)), times=2)
 
 
 def three_brokers(bench: Bench, frames: list[Prepared], runs: Runs, repeats: int) -> list[Row]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,11 @@ WARM = 200
 written to once, for which a broker that has just started takes its time."""
 
 QUANTILES = (50.0, 95.0, 99.0, 99.9)
+ENOUGH = 1000
+"""Frames, for a p99.9."""
+
+SIDE_BY_SIDE = 0.75
+"""At this share of each other's capacity Lesionstream gets the same frames, in turn with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,16 @@ class Delays:
     Attributes
     ----------
     what : finding or alert.
+    whose : of whose capacity `load` is a share.
+    fps : frames a second.
+    frames : that were answered, in all runs.
     quantiles : p50, p95, p99, p99.9; the last one says little of fewer than 1,000 frames.
     missing : frames of which nothing came within 20 s of the last one.
     """
 
     name: str
     what: str
+    whose: str
     load: float
     fps: float
     frames: int
@@ -55,6 +64,44 @@ class Delays:
     def to_json(self) -> dict[str, object]:
         """Return it as the JSON has it."""
         return asdict(self)
+
+
+def measure(
+    bench: Bench,
+    frames: Sequence[Prepared],
+    capacity: Mapping[str, float],
+    *,
+    loads: Sequence[float],
+    seconds: float,
+    repeats: int,
+) -> list[Delays]:
+    """Measure all at shares of their own capacity, with one engine thread.
+
+    Parameters
+    ----------
+    capacity : frames a second of each contender, ours among them.
+    seconds : of each run; ours at its own loads runs as long as `ENOUGH` frames take.
+    repeats : of each run that stands `SIDE_BY_SIDE`.
+    """
+
+    def found(name: str, fps: float, seconds: float) -> _Came:
+        some = islice(cycle(frames), WARM + int(fps * seconds))
+        return _measured(bench, [bench.contender(name, Setup())], list(some), RESULTS, fps)
+
+    rows = []
+    for load in loads:
+        fps = load * capacity[OURS]
+        lasting = max(seconds, ENOUGH / fps + 1)
+        rows.append(_delays(OURS, "finding", OURS, load, fps, [found(OURS, fps, lasting)]))
+        rows.append(_delays(OURS, "alert", OURS, load, fps, [_alerts(bench, fps, lasting)]))
+        for whose in (name for name in capacity if name != OURS):
+            fps = load * capacity[whose]
+            beside = (whose, OURS) if load == SIDE_BY_SIDE else (whose,)
+            came: dict[str, list[_Came]] = {name: [] for name in beside}
+            for name in beside * (repeats if len(beside) > 1 else 1):
+                came[name].append(found(name, fps, seconds))
+            rows += [_delays(name, "finding", whose, load, fps, came[name]) for name in beside]
+    return rows
 
 
 class Reader:
@@ -88,16 +135,24 @@ class Reader:
         self._consumer.close()
 
 
-def findings(
-    bench: Bench, name: str, frames: Sequence[Prepared], *, load: float, fps: float, seconds: float
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came of one run: delays in ms, and how many frames had no answer."""
+
+    late: list[float]
+    missing: int
+
+
+def _delays(
+    name: str, what: str, whose: str, load: float, fps: float, runs: Sequence[_Came]
 ) -> Delays:
-    """Measure a contender's answers, with one engine thread."""
-    some = list(islice(cycle(frames), WARM + int(fps * seconds)))
-    contenders = [bench.contender(name, Setup())]
-    return _measured(bench, contenders, some, RESULTS, load=load, fps=fps)
+    late = list(chain.from_iterable(run.late for run in runs))
+    quantiles = tuple(float(np.percentile(late, q)) for q in QUANTILES)
+    missing = sum(run.missing for run in runs)
+    return Delays(name, what, whose, load, fps, len(late), quantiles, missing)
 
 
-def alerts(bench: Bench, *, load: float, fps: float, seconds: float) -> Delays:
+def _alerts(bench: Bench, fps: float, seconds: float) -> _Came:
     """Measure Lesionstream's clinical alerts: each frame is another patient's, and alarms."""
     policy = bench.home / "policy.toml"
     policy.write_text(POLICY)
@@ -106,7 +161,7 @@ def alerts(bench: Bench, *, load: float, fps: float, seconds: float) -> Delays:
     words = ("-m", "lesionstream", "worker", "patients")
     deciding = Contender(OURS, words, ours=True, environment=environment)
     contenders = [bench.contender(OURS, Setup()), deciding]
-    return _measured(bench, contenders, some, ALERTS, load=load, fps=fps)
+    return _measured(bench, contenders, some, ALERTS, fps)
 
 
 def _measured(
@@ -114,10 +169,8 @@ def _measured(
     contenders: Sequence[Contender],
     frames: Sequence[Prepared],
     topic: Topic,
-    *,
-    load: float,
     fps: float,
-) -> Delays:
+) -> _Came:
     """Let frames come at a rate, once those that come first were answered."""
     names = Names(f"late-{time.time_ns()}-")
     make(bench.kafka, names)
@@ -152,10 +205,7 @@ def _measured(
         _wait(lambda: wanted.keys() <= reader.came.keys(), LAST_S)
         came = dict(reader.came)
     late = [(came[name] - at) * 1000 for name, at in wanted.items() if name in came]
-    quantiles = tuple(float(np.percentile(late, q)) for q in QUANTILES)
-    what = "finding" if topic is RESULTS else "alert"
-    missing = len(wanted) - len(late)
-    return Delays(contenders[0].name, what, load, fps, len(late), quantiles, missing)
+    return _Came(late, len(wanted) - len(late))
 
 
 def _received(record: Any) -> str | None:

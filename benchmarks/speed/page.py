@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed import capacity, engine_settings, profile
+from benchmarks.speed import capacity, engine_settings, latency, profile
 from benchmarks.speed.contest import ENGINE, KERAS, OURS, PEERS
 from lesionstream.console import say
 
@@ -21,8 +21,6 @@ CAPACITY = Path("docs/capacity.md")
 PICTURE = Path("docs/performance.png")
 PROFILE = Path("docs/performance-profile.png")
 TOLERATED = 1.25
-ENOUGH = 1000
-"""Frames, for a p99.9."""
 
 Row = Mapping[str, Any]
 Figures = Mapping[str, Any]
@@ -133,8 +131,26 @@ def _overhead(figures: Figures) -> str:
             ("the same with an engine that answers at once", "nothing"),
         )
     ]
+    rows, one = figures["throughput"], {"threads": 1, "processes": 1}
+    alone = _row(rows, ENGINE, one)["cpu_s"]
+    for name in PEERS:
+        cpu_s = _row(rows, name, one)["cpu_s"]
+        beyond = statistics.median(a - b for a, b in zip(cpu_s, alone, strict=True))
+        lines.append(
+            f"| {name} beyond the engine alone | {1000 * beyond:.2f} "
+            f"| {beyond / cost['kafka']:.1f} |"
+        )
     lines += ["", "| 256 x 256, nothing decoded, no engine | frames a second |", "|---|---|"]
     lines += [f"| {row['name']} | {_spread(row['rates'], 0)} |" for row in figures["small"]]
+    lines += [
+        "",
+        "| 512 x 512, decoded and prepared, no engine | frames a second | peak MiB |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {row['name']} | {_spread(row['rates'], 0)} | {max(row['peak_bytes']) / 2**20:.0f} |"
+        for row in figures["decoders"]
+    ]
     return "\n".join(lines)
 
 
@@ -154,24 +170,26 @@ def _scale(rows: Sequence[Row], brokers: Sequence[Row]) -> str:
 
 def _latency(figures: Figures) -> str:
     own_ms = 1000 / statistics.median(figures["throughput"][0]["rates"])
+    rates = ", ".join(f"{name} {rate:.1f}" for name, rate in figures["capacity"].items())
     lines = [
-        f"The engine alone takes {own_ms:.0f} ms for a frame; Lesionstream does "
-        f"{figures['capacity']['ours']:.1f} frames a second, the slowest of the others "
-        f"{figures['capacity']['slowest']:.1f}.",
+        f"The engine alone takes {own_ms:.0f} ms for a frame. Capacity, frames a second: {rates}.",
         "",
-        "| | of whose capacity | frames a second | n | p50 ms | p95 | p99 | p99.9 | missing |",
+        "| of whose capacity | | frames a second | n | p50 ms | p95 | p99 | p99.9 | missing |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for one in figures["latency"]:
+    for one in sorted(figures["latency"], key=_whose):
         *found, last = (f"{value:.0f}" for value in one["quantiles"])
-        quantiles = " | ".join([*found, last if one["frames"] >= ENOUGH else "-"])
-        mine = abs(one["fps"] - one["load"] * figures["capacity"]["ours"]) < 1e-6
+        quantiles = " | ".join([*found, last if one["frames"] >= latency.ENOUGH else "-"])
         lines.append(
-            f"| {one['name']}, {one['what']} | {one['load']:.0%} of "
-            f"{'its own' if mine else 'the slowest'} | {one['fps']:.1f} | {one['frames']} "
-            f"| {quantiles} | {one['missing']} |"
+            f"| {one['load']:.0%} of {one['whose']} | {one['name']}, {one['what']} "
+            f"| {one['fps']:.1f} | {one['frames']} | {quantiles} | {one['missing']} |"
         )
     return "\n".join(lines)
+
+
+def _whose(one: Row) -> tuple[int, bool]:
+    """Return where delays stand in the table: ours first, findings before alerts."""
+    return [OURS, *PEERS].index(one["whose"]), one["what"] == "alert"
 
 
 def draw(figures: Figures) -> None:

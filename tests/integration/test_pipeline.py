@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -70,6 +71,26 @@ def test_every_frame_is_answered_once_and_leads_back_bit_for_bit(running, tmp_pa
     assert len(states) == 3
     eventually(lambda: running.cached() == states, within_s=15, what="Redis is whole")
     check_decisions(running, findings, states)
+
+
+def test_frames_decoded_beside_one_another_are_answered_in_order(stack, tmp_path, monkeypatch):
+    monkeypatch.setenv("LESIONSTREAM_DECODERS", "3")
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for number in range(1, 25):  # every third takes long
+        pixels = chest_hu(number, size=512 if number % 3 == 1 else 64)
+        image = dataset(pixels, SOPInstanceUID=f"1.2.3.{number}", InstanceNumber=number)
+        (scans / f"{number:02}.dcm").write_bytes(part10(image))
+    worker = stack.worker("scoring")
+    assert stack.command("replay", scans).returncode == 0
+    findings = stack.answered(24, within_s=60)
+    assert [finding.instance_number for finding in findings] == list(range(1, 25))
+    children = [
+        Path(f"/proc/{child}/cmdline").read_bytes()
+        for told in Path(f"/proc/{worker.pid}/task").glob("*/children")
+        for child in told.read_text().split()
+    ]
+    assert sum(b"spawn_main" in command for command in children) == 3
 
 
 def check_decisions(stack, findings, states):

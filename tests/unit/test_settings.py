@@ -33,6 +33,7 @@ def test_environment_before_file(monkeypatch, tmp_path):
     ("name", "value"),
     [
         ("ENGINE_THREADS", "0"),
+        ("DECODERS", "0"),
         ("KAFKA", "foo:bar"),
         ("REDIS", "localhost:6379"),
         ("TOPIC_PREFIX", "a b"),

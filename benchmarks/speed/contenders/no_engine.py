@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--kafka", required=True)
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--undecoded", action="store_true")
+    parser.add_argument("--decoders", type=int, default=1)
     told = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="lesionstream-no-engine-"))
     app = scoring_app(
@@ -70,6 +71,7 @@ def main() -> None:
         folder=folder,
         pulse=Pulse(),
         strikes=Strikes(folder / "strikes"),
+        decoders=told.decoders,
         look=FirstFrame() if told.undecoded else None,
     )
     faust_app.run(app, log_level=30)
