@@ -40,6 +40,9 @@ START_S = 60.0
 LOOK_S = 0.5
 """How often it is seen whether a child that began to speak comes to an end."""
 
+_ENVIRONMENT = threading.Lock()
+"""Held by who changes the environment for a child that it starts."""
+
 KINDS = ("item", "end", "error")
 
 ATTEMPTS = 2
@@ -100,7 +103,7 @@ class DecodePool:
             self._idle.put(None)  # started when first used
         self._children: list[_Child] = []
         # A child dies with the thread that started it (PDEATHSIG): callers' threads come and go.
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="decoder-start")
+        self._starter = ThreadPoolExecutor(workers, thread_name_prefix="decoder-start")
         # Also at the end of the process: multiprocessing would join children that ignore SIGTERM.
         closed = threading.Event()
         self._end_all = weakref.finalize(self, _end_all, self._children, closed)
@@ -114,8 +117,10 @@ class DecodePool:
 
     def warm_up(self, children: int = 1) -> None:
         """Start so many now: the first frames need not wait the second that takes."""
-        for child in [self._idle.get() for _ in range(children)]:
-            self._idle.put(child or self._started())
+        idle = [self._idle.get() for _ in range(children)]
+        started = [self._starter.submit(self._start) for child in idle if child is None]
+        for child in [*filter(None, idle), *(start.result() for start in started)]:
+            self._idle.put(child)
 
     def run(self, *args: object) -> Iterator[Any]:
         """Yield the items of ``task(*args)``.
@@ -271,12 +276,13 @@ def _end_all(children: list[_Child], closed: threading.Event) -> None:
 @contextlib.contextmanager
 def _single_threaded_blas() -> Iterator[None]:
     """Let a child inherit one BLAS thread: each further one reserves address space."""
-    before = os.environ.get("OPENBLAS_NUM_THREADS")
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OPENBLAS_NUM_THREADS"]
-        else:
-            os.environ["OPENBLAS_NUM_THREADS"] = before
+    with _ENVIRONMENT:
+        before = os.environ.get("OPENBLAS_NUM_THREADS")
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["OPENBLAS_NUM_THREADS"]
+            else:
+                os.environ["OPENBLAS_NUM_THREADS"] = before

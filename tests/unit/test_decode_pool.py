@@ -168,10 +168,19 @@ def test_signals_to_the_group_do_not_look_like_crashes(pool):
     assert pool.one("pid") == child
 
 
-def test_without_memory_or_processes_no_frame_is_blamed(monkeypatch):
-    def refused(name, flags):
-        raise OSError(errno.EMFILE, "no files are left")
+def no_more(name, flags):
+    raise OSError(errno.EMFILE, "no files are left")
 
-    monkeypatch.setattr(os, "memfd_create", refused)
+
+def test_those_that_were_warmed_up_are_there(monkeypatch):
+    with DecodePool(task, workers=3) as pool:
+        pool.warm_up(3)
+        monkeypatch.setattr(os, "memfd_create", no_more)
+        asked = [pool.run("pid") for _ in range(3)]
+        assert len({next(items) for items in asked}) == 3
+
+
+def test_without_memory_or_processes_no_frame_is_blamed(monkeypatch):
+    monkeypatch.setattr(os, "memfd_create", no_more)
     with DecodePool(task) as pool, pytest.raises(DecoderUnavailable, match="OSError"):
         pool.one("count", 1)
