@@ -151,7 +151,7 @@ def limits(costs: Costs) -> list[tuple[float, str, str]]:
             (
                 FRAMES.partitions * FULL * costs.rate(math.inf),
                 f"{FRAMES.partitions} partitions, a worker each, one engine thread",
-                "more threads, a GPU, then more partitions (operations.md)",
+                "more threads and decoders, a GPU, then more partitions (operations.md)",
             ),
             (
                 ten_gigabit,
