@@ -4,12 +4,13 @@ import csv
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from engines.course import Course, features
 from engines.loading import CATALOGUE
+from training import response_evaluate
 from training.evaluation import auc
 from training.response import SHIPPED, Way, conformal_levels, cross_validate, parts_of, said_of
-from training.response_evaluate import evaluate
 from training.response_examples import examples, together, varied
 from training.response_net import build_recurrent, edges_of, growth_of, stretch_of
 from training.response_rivals import CURVES, boosted_progression, boosting, quantiles
@@ -139,7 +140,7 @@ def test_varied_courses_are_those_of_other_patients(known):
 
 
 def test_a_table_is_measured_beside_curves(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(response_evaluate, "console", Console(stderr=True, width=200))
     path = tmp_path / "t.csv"
     with path.open("w", newline="") as file:
         table = csv.writer(file)
@@ -150,7 +151,7 @@ def test_a_table_is_measured_beside_curves(tmp_path, capsys, monkeypatch):
                 table.writerow([patient.name, course.arm, day / 7, day, mm])
         table.writerow(["late", "A", 900, 6300, 4000])
         table.writerow(["late", "A", 901, 6307, 4000])
-    evaluate(path, "response", catalogues=[CATALOGUE])
+    response_evaluate.evaluate(path, "response", catalogues=[CATALOGUE])
     shown = " ".join(capsys.readouterr().err.split())
     assert "1 of" in shown
     assert "visits were not forecast" in shown
