@@ -28,7 +28,7 @@ from wire.topics import INPUT
 log = structlog.get_logger(__name__)
 
 MOST_DECODERS = 8
-"""Of one worker by default: each takes some 0.2 GB."""
+"""Of one worker by default: each takes some 0.15 GB."""
 
 
 def run(
